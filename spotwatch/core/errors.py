@@ -1,0 +1,123 @@
+"""Every error that spotwatch raises on purpose, and what it means for the caller.
+
+    SpotwatchError                      70  a bug, unless a subclass says otherwise
+    ├── UsageError                      64  the command line asks for something impossible
+    ├── SettingsError                   78  the settings files have mistakes: all of them, at once
+    ├── ScenarioError                   65  a rehearsal's scenario file has mistakes
+    ├── AlreadyRunning (Transient)      75  another daemon holds this state directory
+    ├── StateUnavailable                73  the state directory cannot be used at all
+    ├── NotRunning                      69  there is no daemon to ask
+    ├── CommandNotStarted                   a hook's command could not be executed; a value, not an exit
+    └── MetadataError                   69  the metadata service gave no usable answer
+        ├── MetadataUnreachable (Transient)     refused, reset, timed out, cut off, not HTTP
+        ├── MetadataThrottled (Transient)       429 and 503
+        ├── MetadataBroken (Transient)          any other 5xx, and answers that nothing explains
+        ├── MetadataTokenUnanswered (Transient) the token PUT was dropped: the hop limit
+        ├── MetadataRefused                     400, 401 twice, 403, 405: a setting or a proxy is in the way
+        └── MetadataMalformed                   an answer with a body that cannot be what AWS sends
+
+Whether trying again makes sense is in the type: `Transient`. The number is the exit code (sysexits.h) of a command
+that ends with the error. `hint` tells the operator what to do next.
+"""
+
+from collections.abc import Sequence
+
+EX_USAGE = 64
+EX_DATAERR = 65
+EX_UNAVAILABLE = 69
+EX_SOFTWARE = 70
+EX_CANTCREAT = 73
+EX_TEMPFAIL = 75
+EX_CONFIG = 78
+
+
+class Transient:
+    """Marks an error after which the same attempt may succeed."""
+
+
+class SpotwatchError(Exception):
+    """What happened, in one sentence, and a hint of what to do about it."""
+
+    exit_code = EX_SOFTWARE
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(SpotwatchError):
+    """The command line asks for something that cannot be done."""
+
+    exit_code = EX_USAGE
+
+
+class SettingsError(SpotwatchError):
+    """The settings cannot be used; `mistakes` names each one with its file, its key path and its cure."""
+
+    exit_code = EX_CONFIG
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        count = len(mistakes)
+        super().__init__(
+            f"{count} mistake{'s' if count != 1 else ''} in the settings", hint="correct the settings"
+        )
+        self.mistakes = tuple(mistakes)
+
+
+class ScenarioError(SpotwatchError):
+    """The scenario of a rehearsal cannot be played."""
+
+    exit_code = EX_DATAERR
+
+
+class AlreadyRunning(SpotwatchError, Transient):
+    """Another process holds the lock of the state directory."""
+
+    exit_code = EX_TEMPFAIL
+
+
+class StateUnavailable(SpotwatchError):
+    """The state directory can neither be made nor used."""
+
+    exit_code = EX_CANTCREAT
+
+
+class NotRunning(SpotwatchError):
+    """No daemon has left a status in the state directory."""
+
+    exit_code = EX_UNAVAILABLE
+
+
+class CommandNotStarted(SpotwatchError):
+    """A command could not be executed: it is missing, not executable, or its user cannot be taken on."""
+
+
+class MetadataError(SpotwatchError):
+    """The metadata service gave no usable answer."""
+
+    exit_code = EX_UNAVAILABLE
+
+
+class MetadataUnreachable(MetadataError, Transient):
+    """No complete HTTP answer came within the time allowed."""
+
+
+class MetadataThrottled(MetadataError, Transient):
+    """The service asked for patience (429, 503)."""
+
+
+class MetadataBroken(MetadataError, Transient):
+    """The service is in trouble, or answered with a status that nothing explains."""
+
+
+class MetadataTokenUnanswered(MetadataError, Transient):
+    """A token was asked for and the answer never came, which is how an exceeded hop limit shows."""
+
+
+class MetadataRefused(MetadataError):
+    """The service understood and refused: switched off, path not allowed, token required, a proxy between."""
+
+
+class MetadataMalformed(MetadataError):
+    """The service answered 200 with a body that is not what AWS documents for the item."""

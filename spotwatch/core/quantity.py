@@ -1,0 +1,50 @@
+"""Durations and sizes as people write them in settings and on command lines: ``90s``, ``1m30s``, ``1MiB``."""
+
+import re
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|min|m|h|d)\s*)+")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|d)")
+
+_BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_SIZE = re.compile(r"(\d+)\s*([a-z]*)", re.IGNORECASE)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in a duration such as ``500ms``, ``2s`` or ``1m30s``.
+
+    Raises:
+        ValueError: the text is no duration. A bare number is none either: its unit would be a guess.
+    """
+    if not _DURATION.fullmatch(text.strip()):
+        raise ValueError(
+            f'"{text}" is not a duration; write a number with its unit, such as "500ms", "20s" or "1m30s"'
+        )
+    return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
+
+
+def format_duration(seconds: float) -> str:
+    """A duration for people: ``0.4 s``, ``12.3 s``, ``2 min 5 s``, ``1 h 3 min``."""
+    if seconds < 0:
+        return f"-{format_duration(-seconds)}"
+    if seconds < 120:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 120:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def parse_size(text: str) -> int:
+    """Bytes in a size such as ``65536``, ``64KiB`` or ``1MB``.
+
+    Raises:
+        ValueError: the text is no size.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or match[2].lower() not in _BYTES:
+        raise ValueError(
+            f'"{text}" is not a size; write a number of bytes or a number with a unit, such as "1MiB"'
+        )
+    return int(match[1]) * _BYTES[match[2].lower()]

@@ -1,0 +1,145 @@
+"""From a value in a TOML file to the value of a setting.
+
+Each reader takes what the TOML parser found and returns what the program works with, or raises ValueError with a
+sentence that says what to write instead.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+
+from spotwatch.core.quantity import parse_duration, parse_size
+
+Reader = Callable[[object], Any]
+
+_Word = TypeVar("_Word", bound=StrEnum)
+
+
+def read_text(value: object) -> str:
+    """Any text that is not empty."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError('write a text in quotes, such as "name"')
+    return value
+
+
+def read_switch(value: object) -> bool:
+    """``true`` or ``false``."""
+    if not isinstance(value, bool):
+        raise ValueError("write true or false, without quotes")  # noqa: TRY004 (one kind of error for all readers)
+    return value
+
+
+def read_integer(value: object) -> int:
+    """A whole number."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError("write a whole number, without quotes")  # noqa: TRY004 (one kind of error for all readers)
+    return value
+
+
+def read_count(value: object) -> int:
+    """A whole number, one at the least."""
+    count = read_integer(value)
+    if count < 1:
+        raise ValueError("write a whole number of at least 1")
+    return count
+
+
+def read_duration(value: object) -> float:
+    """A duration in seconds, zero allowed."""
+    if not isinstance(value, str):
+        raise ValueError('write a duration in quotes with its unit, such as "20s"')  # noqa: TRY004 (as above)
+    return parse_duration(value)
+
+
+def read_positive_duration(value: object) -> float:
+    """A duration that is longer than nothing."""
+    seconds = read_duration(value)
+    if seconds <= 0:
+        raise ValueError('write a duration longer than zero, such as "20s"')
+    return seconds
+
+
+def read_interval(value: object) -> float:
+    """How often to ask the metadata service: 100 ms at the least, since its packets are rationed."""
+    seconds = read_duration(value)
+    if seconds < 0.1:
+        raise ValueError(
+            'write an interval of at least "100ms"; the metadata service allows 1,024 packets a second'
+        )
+    return seconds
+
+
+def read_optional_interval(value: object) -> float | None:
+    """An interval, or ``"off"``."""
+    if value == "off":
+        return None
+    try:
+        return read_interval(value)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "off"') from None
+
+
+def read_size(value: object) -> int:
+    """A size in bytes."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise ValueError('write a size, such as "1MiB"')  # noqa: TRY004 (as above)
+    return parse_size(value)
+
+
+def read_absolute_path(value: object) -> str:
+    """A path that means the same whatever the working directory is."""
+    path = read_text(value)
+    if not path.startswith("/"):
+        raise ValueError(f'write an absolute path; "{path}" depends on where the daemon was started')
+    return path
+
+
+def read_endpoint(value: object) -> str:
+    """The base address of a metadata service: ``http://HOST[:PORT]`` and nothing more."""
+    text = read_text(value).rstrip("/")
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme == "http" and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    else:
+        usable = usable and not (parts.path or parts.query or parts.fragment or parts.username)
+    if not usable:
+        raise ValueError(
+            'write "http://169.254.169.254", "http://[fd00:ec2::254]" or the address of a fake service'
+        )
+    return text
+
+
+def read_words(value: object) -> tuple[str, ...]:
+    """A list of texts, at least one."""
+    if not isinstance(value, list) or not value or not all(isinstance(word, str) for word in value):
+        raise ValueError('write a list of texts, such as ["/usr/local/bin/stop-taking-jobs", "--now"]')
+    return tuple(value)
+
+
+def read_one_of(words: type[_Word]) -> Callable[[object], _Word]:
+    """A reader for one of a fixed set of words."""
+
+    def read(value: object) -> _Word:
+        try:
+            return words(str(value))
+        except ValueError:
+            choices = ", ".join(f'"{word}"' for word in words)
+            raise ValueError(f"write one of {choices}") from None
+
+    return read
+
+
+Text = Annotated[str, read_text]
+Switch = Annotated[bool, read_switch]
+Seconds = Annotated[float, read_duration]
+PositiveSeconds = Annotated[float, read_positive_duration]
+Interval = Annotated[float, read_interval]
+OptionalInterval = Annotated[float | None, read_optional_interval]
+Bytes = Annotated[int, read_size]
+AbsolutePath = Annotated[str, read_absolute_path]
+Endpoint = Annotated[str, read_endpoint]

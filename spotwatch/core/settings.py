@@ -1,0 +1,161 @@
+"""What can be set in ``spotwatch.toml``, one class a table, each key with its unit and the reason for its default.
+
+The annotation of a field carries the reader that checks it; `spotwatch.config` walks the fields, so a key is named in
+this file only. Durations are seconds here and texts with a unit (``"20s"``) in the file.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated
+
+from spotwatch.core.deadline import PROMISED_SECONDS
+from spotwatch.core.event import EventKind
+from spotwatch.core.hook import Hook
+from spotwatch.core.reading import (
+    AbsolutePath,
+    Bytes,
+    Endpoint,
+    Interval,
+    OptionalInterval,
+    PositiveSeconds,
+    Seconds,
+    Switch,
+    read_count,
+    read_one_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataSettings:
+    """``[metadata]``: where the instance metadata service is and how often which item is read."""
+
+    endpoint: Endpoint = "http://169.254.169.254"
+    """Base address. IPv6 is ``http://[fd00:ec2::254]``; the service's IPv6 endpoint is off unless the instance's
+    metadata options enable it."""
+
+    poll_interval: Interval = 2.0
+    """Between two reads of ``spot/instance-action``. Two seconds, as aws-node-termination-handler does: it costs the
+    drain at most 2 of its 120 seconds."""
+
+    rebalance_interval: OptionalInterval = 5.0
+    """Between two reads of ``events/recommendations/rebalance``; AWS advises 5 seconds."""
+
+    lifecycle_interval: OptionalInterval = 5.0
+    """Between two reads of ``autoscaling/target-lifecycle-state``; the group waits for a lifecycle hook in minutes."""
+
+    maintenance_interval: OptionalInterval = 30.0
+    """Between two reads of ``events/maintenance/scheduled``; these are announced days ahead."""
+
+    termination_time: Switch = False
+    """Read the legacy ``spot/termination-time`` too, at `poll_interval`. It knows neither stop nor hibernate."""
+
+    imdsv1: Switch = False
+    """Ask without a token (IMDSv1) where no token can be had. Off, because it hides a wrong hop limit."""
+
+    timeout: PositiveSeconds = 1.0
+    """The most that one request may take, from connecting to the last byte. The service is on the same host and
+    answers in about a millisecond. A token request gets at most one second of it."""
+
+    token_ttl: PositiveSeconds = 21600.0
+    """Life of the IMDSv2 session token; six hours is the longest that AWS grants, so the fewest requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateSettings:
+    """``[state]``: where the daemon keeps what it has to say."""
+
+    directory: AbsolutePath = "/var/lib/spotwatch"
+    """Holds ``status.json``, ``lock``, ``reports/`` and ``output/``."""
+
+    output_limit: Bytes = 1024 * 1024
+    """The most that is kept of one hook's output: its beginning and its most recent part."""
+
+    keep_drains: Annotated[int, read_count] = 20
+    """How many past drains keep their report and output; older ones are removed when a drain begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSettings:
+    """``[drain.limit]``: the longest that a drain may take where AWS names no time, or names a later one.
+
+    For stop and terminate AWS promises two minutes, and no setting makes them longer.
+    """
+
+    start: PositiveSeconds = 300.0
+    """Arming may wait for an application that starts slowly."""
+
+    rebalance: PositiveSeconds = 600.0
+    """Not urgent: most recommendations are followed by an interruption late or never."""
+
+    maintenance: PositiveSeconds = 600.0
+    """Also how long before the scheduled time the hooks begin."""
+
+    lifecycle: PositiveSeconds = 600.0
+    """Auto Scaling's own default for a lifecycle hook is one hour."""
+
+    shutdown: PositiveSeconds = 90.0
+    """Stays under ``TimeoutStopSec`` of the unit."""
+
+    stop: PositiveSeconds = PROMISED_SECONDS
+    hibernate: PositiveSeconds = 10.0
+    """Hibernation begins at once, there are no two minutes; the agent freezes the system within seconds."""
+
+    terminate: PositiveSeconds = PROMISED_SECONDS
+
+    def of(self, kind: EventKind) -> float:
+        """The limit for events of this kind, in seconds."""
+        limit: float = getattr(self, kind.value)
+        return limit
+
+
+@dataclass(frozen=True, slots=True)
+class DrainSettings:
+    """``[drain]``: how the time until the deadline is dealt out."""
+
+    margin: Seconds = 3.0
+    """Kept free before the deadline: AWS's time is approximate, and the report has to reach the disk. On short
+    notice at most a tenth of the time there is."""
+
+    kill_grace: Seconds = 2.0
+    """From SIGTERM to SIGKILL for a hook whose time is up; less where its time was short."""
+
+    on_shutdown: Switch = False
+    """Whether SIGTERM without any notice (``systemctl stop``, a reboot) drains, as the event ``shutdown``."""
+
+    limit: LimitSettings = field(default_factory=LimitSettings)
+
+
+class LogLevel(StrEnum):
+    """The least urgent record that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """How a record looks."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """``[log]``: what is written to standard error, where systemd's journal picks it up."""
+
+    level: Annotated[LogLevel, read_one_of(LogLevel)] = LogLevel.INFO
+    format: Annotated[LogFormat, read_one_of(LogFormat)] = LogFormat.TEXT
+    """``text`` is one line a record, ``json`` one object a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that ``spotwatch.toml`` and its drop-ins say."""
+
+    metadata: MetadataSettings = field(default_factory=MetadataSettings)
+    state: StateSettings = field(default_factory=StateSettings)
+    drain: DrainSettings = field(default_factory=DrainSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+    hooks: tuple[Hook, ...] = ()

@@ -1,0 +1,1 @@
+"""From events to hook outcomes: who runs when, for how long, and what is said of it afterwards."""

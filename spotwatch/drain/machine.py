@@ -1,0 +1,365 @@
+"""The drain: a state machine without I/O that turns events into orders for hooks.
+
+It is fed what happened and answers with what to do; `wakeup` says when it wants to be told that time has passed. It
+reads no clock: every step is given the time (boot clock, seconds). The same happenings at the same times always give
+the same orders, so a journal of its inputs is enough to rebuild it.
+
+What holds after every step, whatever the order of ends, timeouts, upgrades and stops:
+
+- a hook is started at most once;
+- a hook is started only when every hook of a lower stage is over;
+- a hook is over, or has been sent SIGKILL, by its *limit*: the deadline less the margin, less the reserves of the
+  stages that have yet to begin. So no hook uses another's reserve, and nothing runs up to the deadline;
+- once the deadline has passed, the drain has finished.
+
+When the time cannot hold all reserves, the hooks of the earlier stages are given up: a reserve is time that no
+earlier hook may use.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from spotwatch.core.event import Event, EventKind
+from spotwatch.core.hook import FAILURES, Hook, HookOutcome, HookStatus, OnFailure
+from spotwatch.core.quantity import format_duration
+from spotwatch.core.settings import DrainSettings
+from spotwatch.drain.orders import (
+    EventCame,
+    EventWithdrawn,
+    Happening,
+    HookEnded,
+    HookNotStarted,
+    KillHook,
+    Order,
+    StartHook,
+    StopAsked,
+    TerminateHook,
+    TimePassed,
+)
+
+WORTH_STARTING_SECONDS = 0.1
+"""With less than this a command would be killed while its interpreter starts; it is given up instead."""
+
+REAP_SECONDS = 0.5
+"""From SIGKILL until a hook is counted as over even if its end was not seen: a process in uninterruptible sleep (a
+hung network file system) does not die, and must not hold up the stages behind it."""
+
+MARGIN_SHARE = 0.1
+"""The margin takes at most this share of a short notice."""
+
+
+class Phase(Enum):
+    """Where a hook stands."""
+
+    PENDING = auto()
+    RUNNING = auto()
+    TERMINATING = auto()
+    KILLED = auto()
+    OVER = auto()
+
+
+class Effect(Enum):
+    """What an event did to the drain."""
+
+    BEGAN = "began"
+    UPGRADED = "upgraded"
+    MOVED = "moved"
+    RECORDED = "recorded"
+
+
+@dataclass(slots=True)
+class _Progress:
+    """One hook on its way; `ending` is the status it will have if it was us who ended it."""
+
+    hook: Hook
+    phase: Phase = Phase.PENDING
+    started_at: float = 0.0
+    allowed: float = 0.0
+    phase_ends_at: float = 0.0
+    ending: HookStatus = HookStatus.TIMED_OUT
+    outcome: HookOutcome | None = None
+
+    @property
+    def alive(self) -> bool:
+        return self.phase in {Phase.RUNNING, Phase.TERMINATING, Phase.KILLED}
+
+
+class Drain:
+    """One drain of one instance, from its first event to its last hook, upgrades included.
+
+    Attributes:
+        event: the strongest event so far; the hooks in force are those that are for it.
+        deadline: when the instance has to be ready (boot clock, seconds).
+        history: every event that came, with what it did.
+    """
+
+    def __init__(self, event: Event, hooks: Sequence[Hook], settings: DrainSettings) -> None:
+        self.event = event
+        self.deadline = event.deadline
+        self.history: list[tuple[Event, Effect]] = [(event, Effect.BEGAN)]
+        self.finished_at: float | None = None
+        self._settings = settings
+        self._given_since = event.seen_at
+        self._hooks = tuple(sorted(hooks, key=lambda hook: hook.stage))
+        self._progress: dict[str, _Progress] = {}
+        self._orders: list[Order] = []
+        self._add_hooks_for(event.kind)
+
+    def step(self, happening: Happening, now: float) -> list[Order]:
+        """Take in what happened and answer with what to do, in this order."""
+        self._orders = []
+        self._take_in(happening, now)
+        self._end_what_is_due(now)
+        self._begin_what_can_begin(now)
+        if self.finished_at is None and all(p.phase is Phase.OVER for p in self._progress.values()):
+            self.finished_at = now
+        return self._orders
+
+    def wakeup(self) -> float | None:
+        """When to step with `TimePassed` if nothing else happens before; None once the drain has finished."""
+        if self.finished_at is not None:
+            return None
+        return min(
+            (self._next_change(progress) for progress in self._progress.values() if progress.outcome is None)
+        )
+
+    @property
+    def outcomes(self) -> list[HookOutcome]:
+        """What became of the hooks that are over, in the order of their stages."""
+        return [p.outcome for p in self._in_order() if p.outcome is not None]
+
+    @property
+    def running(self) -> list[str]:
+        """The names of the hooks that have a process."""
+        return [p.hook.name for p in self._in_order() if p.alive]
+
+    # What happened
+
+    def _take_in(self, happening: Happening, now: float) -> None:
+        match happening:
+            case EventCame(event):
+                self._take_event(event, now)
+            case EventWithdrawn(kind):
+                if kind is self.event.kind and not kind.is_interruption:
+                    self._cancel_pending(f"the {kind} event was withdrawn", now)
+            case HookEnded(name, exit_code, signal):
+                self._take_end(self._progress[name], exit_code, signal, now)
+            case HookNotStarted(name, reason):
+                self._settle(self._progress[name], HookStatus.NOT_STARTED, now, reason=reason)
+            case StopAsked():
+                self._stop(now)
+            case TimePassed():
+                pass
+
+    def _take_event(self, event: Event, now: float) -> None:
+        effect = self._effect_of(event)
+        self.history.append((event, effect))
+        if effect is Effect.MOVED:
+            self.deadline = event.deadline
+        elif effect is Effect.UPGRADED:
+            self._upgrade(event, now)
+
+    def _effect_of(self, event: Event) -> Effect:
+        if event.kind.strength > self.event.kind.strength:
+            return Effect.UPGRADED
+        if event.kind is self.event.kind and event.deadline < self.deadline:
+            return Effect.MOVED
+        return Effect.RECORDED
+
+    def _upgrade(self, event: Event, now: float) -> None:
+        was_starting = self.event.kind is EventKind.START
+        self.event, self.deadline, self._given_since = event, event.deadline, event.seen_at
+        self.finished_at = None
+        for progress in self._select(lambda p: p.phase is Phase.PENDING and event.kind not in p.hook.on):
+            self._settle(progress, HookStatus.SUPERSEDED, now, reason=f"not for {event.kind}")
+        if was_starting:
+            # What arms the instance (joining a name service, say) is the opposite of what drains it.
+            for progress in self._select(lambda p: p.phase is Phase.RUNNING and event.kind not in p.hook.on):
+                self._terminate(progress, HookStatus.SUPERSEDED, now)
+        self._add_hooks_for(event.kind)
+
+    def _add_hooks_for(self, kind: EventKind) -> None:
+        for hook in self._hooks:
+            if kind in hook.on and hook.name not in self._progress:
+                self._progress[hook.name] = _Progress(hook)
+
+    def _take_end(self, progress: _Progress, exit_code: int | None, signal: int | None, now: float) -> None:
+        if progress.phase is Phase.RUNNING:
+            status = HookStatus.SUCCEEDED if exit_code == 0 else HookStatus.FAILED
+        elif progress.phase is Phase.KILLED and progress.ending is HookStatus.TIMED_OUT:
+            status = HookStatus.KILLED
+        else:
+            status = progress.ending
+        if progress.alive:
+            self._settle(progress, status, now, exit_code=exit_code, signal=signal)
+
+    def _stop(self, now: float) -> None:
+        self._cancel_pending("the daemon was told to stop", now)
+        for progress in self._select(lambda p: p.phase is Phase.RUNNING):
+            self._terminate(progress, HookStatus.CANCELED, now)
+
+    def _cancel_pending(self, reason: str, now: float) -> None:
+        for progress in self._select(lambda p: p.phase is Phase.PENDING):
+            self._settle(progress, HookStatus.CANCELED, now, reason=reason)
+
+    # Whose time is up
+
+    def _end_what_is_due(self, now: float) -> None:
+        for progress in self._in_order():
+            if progress.phase is Phase.RUNNING and now >= self._terminate_at(progress):
+                self._terminate(progress, HookStatus.TIMED_OUT, now)
+            if progress.phase is Phase.TERMINATING and now >= min(
+                progress.phase_ends_at, self._kill_by(progress)
+            ):
+                self._orders.append(KillHook(progress.hook.name))
+                progress.phase, progress.phase_ends_at = Phase.KILLED, now + REAP_SECONDS
+            if progress.phase is Phase.KILLED and now >= min(
+                progress.phase_ends_at, self._limit(progress.hook)
+            ):
+                ending = HookStatus.KILLED if progress.ending is HookStatus.TIMED_OUT else progress.ending
+                self._settle(progress, ending, now, reason="its end was not seen after SIGKILL")
+
+    def _terminate(self, progress: _Progress, ending: HookStatus, now: float) -> None:
+        self._orders.append(TerminateHook(progress.hook.name))
+        progress.phase, progress.ending = Phase.TERMINATING, ending
+        progress.phase_ends_at = now + self._grace(progress)
+
+    # Whose turn it is
+
+    def _begin_what_can_begin(self, now: float) -> None:
+        while self._settle_hopeless(now):
+            pass  # a hook given up or skipped may free the next stage, or fail it
+        if self._held_back():
+            return
+        for progress in self._next_stage():
+            if now >= self._start_at(progress):
+                self._start(progress, now)
+
+    def _held_back(self) -> bool:
+        """Whether hooks of the weaker event have to be gone first, since they do the opposite."""
+        return any(p.alive and p.ending is HookStatus.SUPERSEDED for p in self._progress.values())
+
+    def _settle_hopeless(self, now: float) -> bool:
+        """Skip what a failure rules out and give up what has no time left; whether there was any."""
+        failed = [p.hook for p in self._progress.values() if p.outcome and p.outcome.status in FAILURES]
+        stopping = [h for h in failed if h.on_failure is OnFailure.STOP and self.event.kind in h.on]
+        for progress in self._select(lambda p: p.phase is Phase.PENDING and not p.hook.always):
+            cause = next((hook for hook in stopping if hook.stage < progress.hook.stage), None)
+            if cause is not None:
+                self._settle(
+                    progress, HookStatus.SKIPPED, now, reason=f"{cause.name} (stage {cause.stage}) failed"
+                )
+                return True
+        for progress in self._next_stage():
+            if self._limit(progress.hook) - max(now, self._start_at(progress)) < WORTH_STARTING_SECONDS:
+                self._settle(progress, HookStatus.GIVEN_UP, now, reason=self._why_no_time(progress.hook, now))
+                return True
+        return False
+
+    def _next_stage(self) -> list[_Progress]:
+        """The pending hooks whose turn it is: no hook of a lower stage is pending or alive."""
+        unsettled = [p.hook.stage for p in self._progress.values() if p.phase is not Phase.OVER]
+        if not unsettled:
+            return []
+        return self._select(lambda p: p.phase is Phase.PENDING and p.hook.stage == min(unsettled))
+
+    def _start(self, progress: _Progress, now: float) -> None:
+        progress.phase, progress.started_at = Phase.RUNNING, now
+        progress.allowed = self._terminate_at(progress) - now
+        self._orders.append(StartHook(progress.hook, progress.allowed))
+
+    def _why_no_time(self, hook: Hook, now: float) -> str:
+        left = format_duration(max(0.0, self.deadline - now))
+        reserved = self._reserved_after(hook.stage)
+        if reserved:
+            return f"{left} left, of which {format_duration(reserved)} is reserved for later stages"
+        if hook.start_before is not None and now < self.deadline - hook.start_before:
+            return f"its start, {format_duration(hook.start_before)} before the deadline, lies in the margin"
+        return f"{left} left"
+
+    # How much time there is
+
+    def _limit(self, hook: Hook) -> float:
+        """The moment by which the hook must be gone (boot clock)."""
+        margin = min(self._settings.margin, MARGIN_SHARE * max(0.0, self.deadline - self._given_since))
+        return self.deadline - margin - self._reserved_after(hook.stage)
+
+    def _reserved_after(self, stage: int) -> float:
+        """Seconds kept for the stages after this one that have yet to begin.
+
+        The hooks of a stage run side by side, so it keeps what its longest reserve takes: the reserve itself until
+        SIGTERM, and what may follow until the hook is gone.
+        """
+        reserves: dict[int, float] = {}
+        for progress in self._progress.values():
+            hook = progress.hook
+            if hook.stage > stage and hook.reserve and progress.phase is Phase.PENDING:
+                reserves[hook.stage] = max(hook.reserve, reserves.get(hook.stage, 0.0))
+        return sum(reserve + self._settings.kill_grace + REAP_SECONDS for reserve in reserves.values())
+
+    def _window(self, progress: _Progress) -> float:
+        return max(0.0, self._limit(progress.hook) - progress.started_at)
+
+    def _grace(self, progress: _Progress) -> float:
+        """Seconds between SIGTERM and SIGKILL: what is set, but at most a quarter of the hook's time."""
+        return min(self._settings.kill_grace, self._window(progress) / 4)
+
+    def _kill_by(self, progress: _Progress) -> float:
+        """SIGKILL at the latest: a little before the limit, so that the hook is gone by then."""
+        return self._limit(progress.hook) - min(REAP_SECONDS, self._window(progress) / 10)
+
+    def _terminate_at(self, progress: _Progress) -> float:
+        latest = self._kill_by(progress) - self._grace(progress)
+        timeout = progress.hook.timeout
+        return latest if timeout is None else min(progress.started_at + timeout, latest)
+
+    def _start_at(self, progress: _Progress) -> float:
+        before = progress.hook.start_before
+        return self._given_since if before is None else self.deadline - before
+
+    def _next_change(self, progress: _Progress) -> float:
+        if progress.phase is Phase.PENDING:
+            return self._pending_until(progress)
+        if progress.phase is Phase.RUNNING:
+            return self._terminate_at(progress)
+        if progress.phase is Phase.TERMINATING:
+            return min(progress.phase_ends_at, self._kill_by(progress))
+        return min(progress.phase_ends_at, self._limit(progress.hook))
+
+    def _pending_until(self, progress: _Progress) -> float:
+        """A pending hook changes by time alone only when its late start comes; else another's end moves it."""
+        starts_late = progress.hook.start_before is not None and progress in self._next_stage()
+        return self._start_at(progress) if starts_late and not self._held_back() else self.deadline
+
+    # Book-keeping
+
+    def _settle(
+        self,
+        progress: _Progress,
+        status: HookStatus,
+        now: float,
+        *,
+        reason: str = "",
+        exit_code: int | None = None,
+        signal: int | None = None,
+    ) -> None:
+        ran = progress.alive and status is not HookStatus.NOT_STARTED
+        progress.phase = Phase.OVER
+        progress.outcome = HookOutcome(
+            hook=progress.hook.name,
+            stage=progress.hook.stage,
+            status=status,
+            reason=reason,
+            started_at=progress.started_at if ran else None,
+            ended_at=now,
+            exit_code=exit_code,
+            signal=signal,
+            allowed=progress.allowed if ran else None,
+        )
+
+    def _in_order(self) -> list[_Progress]:
+        return sorted(self._progress.values(), key=lambda p: p.hook.stage)
+
+    def _select(self, wanted: Callable[[_Progress], bool]) -> list[_Progress]:
+        return [progress for progress in self._in_order() if wanted(progress)]

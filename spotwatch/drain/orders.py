@@ -1,0 +1,75 @@
+"""The two languages of the drain machine: what happened (fed to it) and what to do (its answer)."""
+
+from dataclasses import dataclass
+
+from spotwatch.core.event import Event, EventKind
+from spotwatch.core.hook import Hook
+
+
+@dataclass(frozen=True, slots=True)
+class EventCame:
+    """The metadata service, or systemd, announced something."""
+
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class EventWithdrawn:
+    """What was announced is no longer."""
+
+    kind: EventKind
+
+
+@dataclass(frozen=True, slots=True)
+class HookEnded:
+    """A hook that was started is over; exactly one of the two says how."""
+
+    hook: str
+    exit_code: int | None
+    signal: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HookNotStarted:
+    """An ordered start could not be carried out."""
+
+    hook: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """Nothing happened but time."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """End the drain now (the second SIGTERM)."""
+
+
+Happening = EventCame | EventWithdrawn | HookEnded | HookNotStarted | TimePassed | StopAsked
+
+
+@dataclass(frozen=True, slots=True)
+class StartHook:
+    """Execute the hook's command; it gets SIGTERM after `allowed` seconds."""
+
+    hook: Hook
+    allowed: float
+
+
+@dataclass(frozen=True, slots=True)
+class TerminateHook:
+    """Send SIGTERM to the hook's process group."""
+
+    hook: str
+
+
+@dataclass(frozen=True, slots=True)
+class KillHook:
+    """Send SIGKILL to everything the hook has started."""
+
+    hook: str
+
+
+Order = StartHook | TerminateHook | KillHook

@@ -1,0 +1,107 @@
+"""From a drain to its report."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from spotwatch import __version__
+from spotwatch.core.event import Event
+from spotwatch.core.hook import CUT, FAILURES, HookOutcome, HookStatus
+from spotwatch.core.instant import Instant, format_utc
+from spotwatch.core.report import DrainReport, EventReport, HookReport, InstanceFacts, Verdict
+from spotwatch.drain.machine import Drain, Effect
+
+
+@dataclass(slots=True)
+class Notes:
+    """What the report says beyond the machine's own state.
+
+    Attributes:
+        drain: the drain's id.
+        began: when it began, on both clocks.
+        instance: what is known of the instance.
+        clock_skew: seconds that AWS's clock is ahead of ours, None if it was never seen.
+        outputs: where the output of each hook is, by its name.
+        dropped: bytes left out of an output because of the size limit.
+        not_recorded: what could not be written down, and why.
+    """
+
+    drain: str
+    began: Instant
+    instance: InstanceFacts
+    clock_skew: float | None = None
+    outputs: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+    not_recorded: list[str] = field(default_factory=list)
+
+
+def verdict(drain: Drain) -> Verdict:
+    """The drain in one word; a hook that a stronger event made unnecessary does not count."""
+    if drain.finished_at is None:
+        return Verdict.RUNNING
+    statuses = {outcome.status for outcome in drain.outcomes}
+    if statuses & CUT:
+        return Verdict.CUT
+    if HookStatus.CANCELED in statuses:
+        return Verdict.CANCELED
+    if statuses & (FAILURES | {HookStatus.SKIPPED}):
+        return Verdict.FAILED
+    return Verdict.DRAINED
+
+
+def report(drain: Drain, notes: Notes) -> DrainReport:
+    """The report as things stand; complete once the drain has finished."""
+    began, ended = notes.began, drain.finished_at
+    return DrainReport(
+        drain=notes.drain,
+        verdict=verdict(drain),
+        event=drain.event.kind,
+        action=drain.event.action,
+        notice_time=format_utc(drain.event.notice_time) if drain.event.notice_time else None,
+        notice_seen_at=format_utc(began.utc_of(drain.event.seen_at)),
+        seconds_left=round(drain.deadline - drain.event.seen_at, 3),
+        deadline=format_utc(began.utc_of(drain.deadline)),
+        began_at=format_utc(began.utc),
+        ended_at=_utc(began, ended),
+        seconds_to_spare=None if ended is None else round(drain.deadline - ended, 3),
+        clock_skew_seconds=None if notes.clock_skew is None else round(notes.clock_skew, 3),
+        instance=notes.instance,
+        events=tuple(_event(event, effect, began) for event, effect in drain.history),
+        hooks=tuple(_hook(outcome, began, notes.outputs, notes.dropped) for outcome in drain.outcomes),
+        not_recorded=tuple(notes.not_recorded),
+        spotwatch=__version__,
+    )
+
+
+def _event(event: Event, effect: Effect, began: Instant) -> EventReport:
+    return EventReport(
+        event=event.kind,
+        action=event.action,
+        effect=effect.value,
+        notice_time=format_utc(event.notice_time) if event.notice_time else None,
+        seen_at=format_utc(began.utc_of(event.seen_at)),
+        seconds_left=round(event.deadline - event.seen_at, 3),
+    )
+
+
+def _hook(
+    outcome: HookOutcome, began: Instant, outputs: Mapping[str, str], dropped: Mapping[str, int]
+) -> HookReport:
+    ran = outcome.started_at is not None and outcome.ended_at is not None
+    return HookReport(
+        name=outcome.hook,
+        stage=outcome.stage,
+        status=outcome.status,
+        reason=outcome.reason,
+        started_at=_utc(began, outcome.started_at),
+        ended_at=_utc(began, outcome.ended_at),
+        seconds=round((outcome.ended_at or 0.0) - (outcome.started_at or 0.0), 3) if ran else None,
+        allowed_seconds=None if outcome.allowed is None else round(outcome.allowed, 3),
+        exit_code=outcome.exit_code,
+        signal=outcome.signal,
+        output=outputs.get(outcome.hook),
+        output_dropped_bytes=dropped.get(outcome.hook, 0),
+    )
+
+
+def _utc(began: Instant, boot: float | None) -> str | None:
+    return None if boot is None else format_utc(began.utc_of(boot))
