@@ -17,9 +17,7 @@ LEAST_SECONDS = 2.0
 """Dealt out even if the named time has passed: it is approximate, and while we run the instance is still there."""
 
 
-def deadline(
-    kind: EventKind, notice_time: datetime | None, seen: Instant, *, skew: timedelta, limit: float
-) -> float:
+def deadline(kind: EventKind, notice_time: datetime | None, seen: Instant, *, skew: timedelta, limit: float) -> float:
     """When the instance has to be ready (boot clock, seconds).
 
     Args:

@@ -9,7 +9,8 @@
     ├── NotRunning                      69  there is no daemon to ask
     ├── CommandNotStarted                   a hook's command could not be executed; a value, not an exit
     └── MetadataError                   69  the metadata service gave no usable answer
-        ├── MetadataUnreachable (Transient)     refused, reset, timed out, cut off, not HTTP
+        ├── MetadataUnreachable (Transient)     refused, reset, cut off, not HTTP
+        │   └── MetadataTimedOut                    no complete answer within the limit
         ├── MetadataThrottled (Transient)       429 and 503
         ├── MetadataBroken (Transient)          any other 5xx, and answers that nothing explains
         ├── MetadataTokenUnanswered (Transient) the token PUT was dropped: the hop limit
@@ -59,9 +60,7 @@ class SettingsError(SpotwatchError):
 
     def __init__(self, mistakes: Sequence[str]) -> None:
         count = len(mistakes)
-        super().__init__(
-            f"{count} mistake{'s' if count != 1 else ''} in the settings", hint="correct the settings"
-        )
+        super().__init__(f"{count} mistake{'s' if count != 1 else ''} in the settings", hint="correct the settings")
         self.mistakes = tuple(mistakes)
 
 
@@ -100,7 +99,11 @@ class MetadataError(SpotwatchError):
 
 
 class MetadataUnreachable(MetadataError, Transient):
-    """No complete HTTP answer came within the time allowed."""
+    """No complete HTTP answer came."""
+
+
+class MetadataTimedOut(MetadataUnreachable):
+    """The answer was not complete when its time was up: silence, a slow drip, a dropped packet."""
 
 
 class MetadataThrottled(MetadataError, Transient):

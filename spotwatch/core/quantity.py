@@ -17,9 +17,7 @@ def parse_duration(text: str) -> float:
         ValueError: the text is no duration. A bare number is none either: its unit would be a guess.
     """
     if not _DURATION.fullmatch(text.strip()):
-        raise ValueError(
-            f'"{text}" is not a duration; write a number with its unit, such as "500ms", "20s" or "1m30s"'
-        )
+        raise ValueError(f'"{text}" is not a duration; write a number with its unit, such as "500ms", "20s" or "1m30s"')
     return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
 
 
@@ -44,7 +42,5 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None or match[2].lower() not in _BYTES:
-        raise ValueError(
-            f'"{text}" is not a size; write a number of bytes or a number with a unit, such as "1MiB"'
-        )
+        raise ValueError(f'"{text}" is not a size; write a number of bytes or a number with a unit, such as "1MiB"')
     return int(match[1]) * _BYTES[match[2].lower()]

@@ -64,9 +64,7 @@ def read_interval(value: object) -> float:
     """How often to ask the metadata service: 100 ms at the least, since its packets are rationed."""
     seconds = read_duration(value)
     if seconds < 0.1:
-        raise ValueError(
-            'write an interval of at least "100ms"; the metadata service allows 1,024 packets a second'
-        )
+        raise ValueError('write an interval of at least "100ms"; the metadata service allows 1,024 packets a second')
     return seconds
 
 
@@ -108,9 +106,7 @@ def read_endpoint(value: object) -> str:
     else:
         usable = usable and not (parts.path or parts.query or parts.fragment or parts.username)
     if not usable:
-        raise ValueError(
-            'write "http://169.254.169.254", "http://[fd00:ec2::254]" or the address of a fake service'
-        )
+        raise ValueError('write "http://169.254.169.254", "http://[fd00:ec2::254]" or the address of a fake service')
     return text
 
 

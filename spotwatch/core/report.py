@@ -111,9 +111,7 @@ class DrainReport:
             ValueError: the document is none, or is of another schema.
         """
         if document.get("schema") != SCHEMA:
-            raise ValueError(
-                f"a drain report of schema {document.get('schema')!r}; this version reads {SCHEMA}"
-            )
+            raise ValueError(f"a drain report of schema {document.get('schema')!r}; this version reads {SCHEMA}")
         try:
             return cls(
                 **{

@@ -22,6 +22,7 @@ from spotwatch.core.reading import (
     Switch,
     read_count,
     read_one_of,
+    read_positive_duration,
 )
 
 
@@ -65,13 +66,25 @@ class StateSettings:
     """``[state]``: where the daemon keeps what it has to say."""
 
     directory: AbsolutePath = "/var/lib/spotwatch"
-    """Holds ``status.json``, ``lock``, ``reports/`` and ``output/``."""
+    """Holds ``reports/`` and ``output/``, which outlive a reboot."""
+
+    runtime_directory: AbsolutePath = "/run/spotwatch"
+    """Holds ``status.json`` and ``lock``, which mean nothing after one. In memory, since the status is written after
+    every poll."""
 
     output_limit: Bytes = 1024 * 1024
     """The most that is kept of one hook's output: its beginning and its most recent part."""
 
     keep_drains: Annotated[int, read_count] = 20
-    """How many past drains keep their report and output; older ones are removed when a drain begins."""
+    """How many past drains keep their report and output; older ones are removed when a drain ends."""
+
+
+def _read_within_promise(value: object) -> float:
+    """A duration that does not exceed what AWS promises."""
+    seconds = read_positive_duration(value)
+    if seconds > PROMISED_SECONDS:
+        raise ValueError('write at most "2m"; AWS gives no more after an interruption notice')
+    return seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +109,11 @@ class LimitSettings:
     shutdown: PositiveSeconds = 90.0
     """Stays under ``TimeoutStopSec`` of the unit."""
 
-    stop: PositiveSeconds = PROMISED_SECONDS
-    hibernate: PositiveSeconds = 10.0
+    stop: Annotated[float, _read_within_promise] = PROMISED_SECONDS
+    hibernate: Annotated[float, _read_within_promise] = 10.0
     """Hibernation begins at once, there are no two minutes; the agent freezes the system within seconds."""
 
-    terminate: PositiveSeconds = PROMISED_SECONDS
+    terminate: Annotated[float, _read_within_promise] = PROMISED_SECONDS
 
     def of(self, kind: EventKind) -> float:
         """The limit for events of this kind, in seconds."""

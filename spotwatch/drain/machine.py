@@ -70,7 +70,12 @@ class Effect(Enum):
 
 @dataclass(slots=True)
 class _Progress:
-    """One hook on its way; `ending` is the status it will have if it was us who ended it."""
+    """One hook on its way.
+
+    Attributes:
+        ending: the status it will have if it was us who ended it.
+        in_the_way: it does the opposite of what the stronger event asks for: nothing starts until it is gone.
+    """
 
     hook: Hook
     phase: Phase = Phase.PENDING
@@ -78,11 +83,19 @@ class _Progress:
     allowed: float = 0.0
     phase_ends_at: float = 0.0
     ending: HookStatus = HookStatus.TIMED_OUT
+    in_the_way: bool = False
     outcome: HookOutcome | None = None
 
     @property
     def alive(self) -> bool:
         return self.phase in {Phase.RUNNING, Phase.TERMINATING, Phase.KILLED}
+
+    @property
+    def never_began(self) -> bool:
+        """Whether it is over without a start ever having been tried."""
+        if self.outcome is None or self.outcome.status is HookStatus.NOT_STARTED:
+            return False
+        return self.outcome.started_at is None
 
 
 class Drain:
@@ -100,6 +113,7 @@ class Drain:
         self.history: list[tuple[Event, Effect]] = [(event, Effect.BEGAN)]
         self.finished_at: float | None = None
         self._settings = settings
+        self._stopped = False
         self._given_since = event.seen_at
         self._hooks = tuple(sorted(hooks, key=lambda hook: hook.stage))
         self._progress: dict[str, _Progress] = {}
@@ -120,9 +134,8 @@ class Drain:
         """When to step with `TimePassed` if nothing else happens before; None once the drain has finished."""
         if self.finished_at is not None:
             return None
-        return min(
-            (self._next_change(progress) for progress in self._progress.values() if progress.outcome is None)
-        )
+        changes = (self._next_change(progress) for progress in self._progress.values() if progress.outcome is None)
+        return min(changes, default=self._given_since)
 
     @property
     def outcomes(self) -> list[HookOutcome]:
@@ -146,7 +159,8 @@ class Drain:
             case HookEnded(name, exit_code, signal):
                 self._take_end(self._progress[name], exit_code, signal, now)
             case HookNotStarted(name, reason):
-                self._settle(self._progress[name], HookStatus.NOT_STARTED, now, reason=reason)
+                if self._progress[name].alive:
+                    self._settle(self._progress[name], HookStatus.NOT_STARTED, now, reason=reason)
             case StopAsked():
                 self._stop(now)
             case TimePassed():
@@ -161,6 +175,8 @@ class Drain:
             self._upgrade(event, now)
 
     def _effect_of(self, event: Event) -> Effect:
+        if self._stopped:
+            return Effect.RECORDED
         if event.kind.strength > self.event.kind.strength:
             return Effect.UPGRADED
         if event.kind is self.event.kind and event.deadline < self.deadline:
@@ -175,13 +191,17 @@ class Drain:
             self._settle(progress, HookStatus.SUPERSEDED, now, reason=f"not for {event.kind}")
         if was_starting:
             # What arms the instance (joining a name service, say) is the opposite of what drains it.
-            for progress in self._select(lambda p: p.phase is Phase.RUNNING and event.kind not in p.hook.on):
-                self._terminate(progress, HookStatus.SUPERSEDED, now)
+            for progress in self._select(lambda p: p.alive and event.kind not in p.hook.on):
+                progress.in_the_way = True
+                if progress.phase is Phase.RUNNING:
+                    self._terminate(progress, HookStatus.SUPERSEDED, now)
         self._add_hooks_for(event.kind)
 
     def _add_hooks_for(self, kind: EventKind) -> None:
+        """Make the hooks for this event pending, also those that never began under a weaker one."""
         for hook in self._hooks:
-            if kind in hook.on and hook.name not in self._progress:
+            known = self._progress.get(hook.name)
+            if kind in hook.on and (known is None or known.never_began):
                 self._progress[hook.name] = _Progress(hook)
 
     def _take_end(self, progress: _Progress, exit_code: int | None, signal: int | None, now: float) -> None:
@@ -195,6 +215,7 @@ class Drain:
             self._settle(progress, status, now, exit_code=exit_code, signal=signal)
 
     def _stop(self, now: float) -> None:
+        self._stopped = True
         self._cancel_pending("the daemon was told to stop", now)
         for progress in self._select(lambda p: p.phase is Phase.RUNNING):
             self._terminate(progress, HookStatus.CANCELED, now)
@@ -209,14 +230,10 @@ class Drain:
         for progress in self._in_order():
             if progress.phase is Phase.RUNNING and now >= self._terminate_at(progress):
                 self._terminate(progress, HookStatus.TIMED_OUT, now)
-            if progress.phase is Phase.TERMINATING and now >= min(
-                progress.phase_ends_at, self._kill_by(progress)
-            ):
+            if progress.phase is Phase.TERMINATING and now >= min(progress.phase_ends_at, self._kill_by(progress)):
                 self._orders.append(KillHook(progress.hook.name))
                 progress.phase, progress.phase_ends_at = Phase.KILLED, now + REAP_SECONDS
-            if progress.phase is Phase.KILLED and now >= min(
-                progress.phase_ends_at, self._limit(progress.hook)
-            ):
+            if progress.phase is Phase.KILLED and now >= min(progress.phase_ends_at, self._limit(progress)):
                 ending = HookStatus.KILLED if progress.ending is HookStatus.TIMED_OUT else progress.ending
                 self._settle(progress, ending, now, reason="its end was not seen after SIGKILL")
 
@@ -238,7 +255,7 @@ class Drain:
 
     def _held_back(self) -> bool:
         """Whether hooks of the weaker event have to be gone first, since they do the opposite."""
-        return any(p.alive and p.ending is HookStatus.SUPERSEDED for p in self._progress.values())
+        return any(p.alive and p.in_the_way for p in self._progress.values())
 
     def _settle_hopeless(self, now: float) -> bool:
         """Skip what a failure rules out and give up what has no time left; whether there was any."""
@@ -247,13 +264,11 @@ class Drain:
         for progress in self._select(lambda p: p.phase is Phase.PENDING and not p.hook.always):
             cause = next((hook for hook in stopping if hook.stage < progress.hook.stage), None)
             if cause is not None:
-                self._settle(
-                    progress, HookStatus.SKIPPED, now, reason=f"{cause.name} (stage {cause.stage}) failed"
-                )
+                self._settle(progress, HookStatus.SKIPPED, now, reason=f"{cause.name} (stage {cause.stage}) failed")
                 return True
         for progress in self._next_stage():
-            if self._limit(progress.hook) - max(now, self._start_at(progress)) < WORTH_STARTING_SECONDS:
-                self._settle(progress, HookStatus.GIVEN_UP, now, reason=self._why_no_time(progress.hook, now))
+            if self._limit(progress) - max(now, self._start_at(progress)) < WORTH_STARTING_SECONDS:
+                self._settle(progress, HookStatus.GIVEN_UP, now, reason=self._why_no_time(progress, now))
                 return True
         return False
 
@@ -269,37 +284,35 @@ class Drain:
         progress.allowed = self._terminate_at(progress) - now
         self._orders.append(StartHook(progress.hook, progress.allowed))
 
-    def _why_no_time(self, hook: Hook, now: float) -> str:
+    def _why_no_time(self, progress: _Progress, now: float) -> str:
+        before, reserved = progress.hook.start_before, self._reserved_from(progress)
+        if before is not None and now < self._start_at(progress):
+            taken = f"the {format_duration(reserved)} reserved for later stages" if reserved else "the margin"
+            return f"its start, {format_duration(before)} before the deadline, lies in {taken}"
         left = format_duration(max(0.0, self.deadline - now))
-        reserved = self._reserved_after(hook.stage)
-        if reserved:
-            return f"{left} left, of which {format_duration(reserved)} is reserved for later stages"
-        if hook.start_before is not None and now < self.deadline - hook.start_before:
-            return f"its start, {format_duration(hook.start_before)} before the deadline, lies in the margin"
-        return f"{left} left"
+        return f"{left} left" + (f", and later stages have {format_duration(reserved)} reserved" if reserved else "")
 
     # How much time there is
 
-    def _limit(self, hook: Hook) -> float:
+    def _limit(self, progress: _Progress) -> float:
         """The moment by which the hook must be gone (boot clock)."""
         margin = min(self._settings.margin, MARGIN_SHARE * max(0.0, self.deadline - self._given_since))
-        return self.deadline - margin - self._reserved_after(hook.stage)
+        return self.deadline - margin - self._reserved_from(progress)
 
-    def _reserved_after(self, stage: int) -> float:
-        """Seconds kept for the stages after this one that have yet to begin.
+    def _reserved_from(self, progress: _Progress) -> float:
+        """Seconds that this hook must leave to the stages that have yet to begin and wait for it.
 
         The hooks of a stage run side by side, so it keeps what its longest reserve takes: the reserve itself until
         SIGTERM, and what may follow until the hook is gone.
         """
         reserves: dict[int, float] = {}
-        for progress in self._progress.values():
-            hook = progress.hook
-            if hook.stage > stage and hook.reserve and progress.phase is Phase.PENDING:
+        for hook in (p.hook for p in self._progress.values() if p.phase is Phase.PENDING and p.hook.reserve):
+            if hook.stage > progress.hook.stage or progress.in_the_way:
                 reserves[hook.stage] = max(hook.reserve, reserves.get(hook.stage, 0.0))
         return sum(reserve + self._settings.kill_grace + REAP_SECONDS for reserve in reserves.values())
 
     def _window(self, progress: _Progress) -> float:
-        return max(0.0, self._limit(progress.hook) - progress.started_at)
+        return max(0.0, self._limit(progress) - progress.started_at)
 
     def _grace(self, progress: _Progress) -> float:
         """Seconds between SIGTERM and SIGKILL: what is set, but at most a quarter of the hook's time."""
@@ -307,7 +320,7 @@ class Drain:
 
     def _kill_by(self, progress: _Progress) -> float:
         """SIGKILL at the latest: a little before the limit, so that the hook is gone by then."""
-        return self._limit(progress.hook) - min(REAP_SECONDS, self._window(progress) / 10)
+        return self._limit(progress) - min(REAP_SECONDS, self._window(progress) / 10)
 
     def _terminate_at(self, progress: _Progress) -> float:
         latest = self._kill_by(progress) - self._grace(progress)
@@ -325,12 +338,12 @@ class Drain:
             return self._terminate_at(progress)
         if progress.phase is Phase.TERMINATING:
             return min(progress.phase_ends_at, self._kill_by(progress))
-        return min(progress.phase_ends_at, self._limit(progress.hook))
+        return min(progress.phase_ends_at, self._limit(progress))
 
     def _pending_until(self, progress: _Progress) -> float:
-        """A pending hook changes by time alone only when its late start comes; else another's end moves it."""
-        starts_late = progress.hook.start_before is not None and progress in self._next_stage()
-        return self._start_at(progress) if starts_late and not self._held_back() else self.deadline
+        """A pending hook changes by time alone only when its turn has come; else another's end moves it."""
+        its_turn = progress in self._next_stage() and not self._held_back()
+        return self._start_at(progress) if its_turn else self.deadline
 
     # Book-keeping
 

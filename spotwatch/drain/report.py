@@ -83,9 +83,7 @@ def _event(event: Event, effect: Effect, began: Instant) -> EventReport:
     )
 
 
-def _hook(
-    outcome: HookOutcome, began: Instant, outputs: Mapping[str, str], dropped: Mapping[str, int]
-) -> HookReport:
+def _hook(outcome: HookOutcome, began: Instant, outputs: Mapping[str, str], dropped: Mapping[str, int]) -> HookReport:
     ran = outcome.started_at is not None and outcome.ended_at is not None
     return HookReport(
         name=outcome.hook,

@@ -1,0 +1,128 @@
+"""The command line: the composition root, and the only package that knows every room. One module a command."""
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Final, NoReturn, Protocol, cast
+
+from spotwatch import __version__
+from spotwatch.core.errors import EX_SOFTWARE, EX_USAGE, SettingsError, SpotwatchError
+
+COMMANDS: Final[Mapping[str, str]] = {
+    "run": "watch this instance and drain it when it is interrupted (the daemon)",
+    "simulate": "rehearse an interruption on this machine, without AWS and without root",
+    "check": "check settings, metadata service, hooks and the time budget",
+    "status": "show what the daemon sees now, and the last drain's report",
+    "hook": "run one of the built-in hooks by hand",
+}
+
+_DESCRIPTION = """\
+spotwatch notices that an EC2 Spot Instance is going to be interrupted and leaves in good order: it runs your hooks in
+stages, inside the time that is left, and reports what became of them.
+"""
+
+_EPILOG = """\
+exit codes:
+  0   done
+  1   the rehearsal, the check or the hook found a failure
+  64  the command line is wrong              73  a directory or file cannot be made
+  65  an input file is wrong                 75  another daemon is running; try again later
+  69  the daemon or the service is not there 78  the settings are wrong
+  70  a bug in spotwatch
+
+files:
+  /etc/spotwatch/spotwatch.toml      the settings
+  /etc/spotwatch/spotwatch.d/*.toml  drop-ins, read after it in name order
+  /var/lib/spotwatch/                reports and outputs of past drains
+  /run/spotwatch/                    status and lock of the running daemon
+
+"spotwatch COMMAND --help" explains each command.
+"""
+
+
+class Command(Protocol):
+    """A command's module."""
+
+    DESCRIPTION: str
+    EPILOG: str
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the command's words."""
+        ...
+
+    def run(self, arguments: Namespace) -> int:
+        """Do it; the exit code."""
+        ...
+
+
+class Parser(ArgumentParser):
+    """argparse with sysexits: a wrong command line ends with 64."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where to read more."""
+        self.exit(EX_USAGE, f"{self.prog}: {message}\ntry '{self.prog} --help'\n")
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code for the shell."""
+    given = sys.argv[1:] if words is None else list(words)
+    arguments, command = _parse(given)
+    try:
+        return command.run(arguments)
+    except SettingsError as error:
+        return _refuse("\n".join(f"spotwatch: {mistake}" for mistake in error.mistakes), error)
+    except SpotwatchError as error:
+        return _refuse(f"spotwatch: {error.message}", error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has seen enough (spotwatch status | head); the interpreter must not flush into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:
+        return _report_bug()
+
+
+def _parse(words: Sequence[str]) -> tuple[Namespace, Command]:
+    """Only the chosen command's module is imported, so that the daemon stays small."""
+    chosen = next((word for word in words if not word.startswith("-")), "")
+    parser = Parser(
+        prog="spotwatch", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"spotwatch {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
+    command: Command | None = None
+    for name, summary in COMMANDS.items():
+        if name != chosen:
+            subparsers.add_parser(name, help=summary)
+            continue
+        command = cast("Command", import_module(f"spotwatch.cli.{name}"))
+        subparser = subparsers.add_parser(
+            name,
+            help=summary,
+            description=command.DESCRIPTION,
+            epilog=command.EPILOG,
+            formatter_class=RawDescriptionHelpFormatter,
+        )
+        command.add_arguments(subparser)
+    arguments = parser.parse_args(words)
+    return arguments, cast("Command", command)
+
+
+def _refuse(text: str, error: SpotwatchError) -> int:
+    print(text, file=sys.stderr)  # noqa: T201 (the message of a command that is not the daemon)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)  # noqa: T201 (as above)
+    return error.exit_code
+
+
+def _report_bug() -> int:
+    """One line for the operator, and the traceback as a log record for whoever mends it."""
+    from spotwatch.core.settings import LogSettings
+    from spotwatch.log import make_log
+
+    print("spotwatch: this is a bug in spotwatch; the record below says where", file=sys.stderr)  # noqa: T201
+    make_log(LogSettings()).exception("bug", version=__version__)
+    return EX_SOFTWARE

@@ -1,0 +1,74 @@
+"""``spotwatch run``: the daemon."""
+
+import os
+from argparse import ArgumentParser, Namespace
+
+from spotwatch.cli.options import add_settings_options, load_settings
+from spotwatch.daemon import Daemon
+from spotwatch.host.lock import DirectoryLock
+from spotwatch.host.machine import Machine
+from spotwatch.host.records import Records
+from spotwatch.host.service_manager import ServiceManager, environment_for_children
+from spotwatch.log import make_log
+from spotwatch.watch.connection import Connection
+from spotwatch.watch.watcher import Watcher
+
+DESCRIPTION = """\
+Watch this instance's metadata service and run the hooks of the settings when something is announced: a Spot
+interruption notice (terminate, stop, hibernate), a rebalance recommendation, scheduled maintenance, an Auto Scaling
+lifecycle change. Meant to be started by systemd (Type=notify), and just as well from a shell.
+"""
+
+EPILOG = """\
+signals:
+  SIGTERM, SIGINT  leave; a drain that has begun is finished first, a second signal ends it
+  SIGHUP           read the settings again; if they have mistakes, those read before stay in force
+
+environment of a hook:
+  SPOTWATCH_EVENT              start, rebalance, maintenance, lifecycle, shutdown, stop, hibernate or terminate
+  SPOTWATCH_ACTION             AWS's own word: the instance action, the code of the maintenance, the lifecycle state
+  SPOTWATCH_NOTICE_TIME        the time that AWS names (RFC 3339, UTC), or empty
+  SPOTWATCH_DEADLINE           when the instance has to be ready (RFC 3339, UTC)
+  SPOTWATCH_SECONDS_LEFT       seconds from the hook's start to that deadline
+  SPOTWATCH_TIMEOUT            seconds from the hook's start until it gets SIGTERM
+  SPOTWATCH_INSTANCE_ID, SPOTWATCH_INSTANCE_TYPE, SPOTWATCH_AVAILABILITY_ZONE, SPOTWATCH_REGION
+  SPOTWATCH_DRAIN_ID           the name of this drain, of its report and of its output directory
+  SPOTWATCH_STAGE, SPOTWATCH_HOOK, SPOTWATCH_STATE_DIRECTORY
+
+examples:
+  spotwatch run --config ./spotwatch.toml
+  spotwatch run --set metadata.endpoint=http://127.0.0.1:1338 --set log.format=json
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's words."""
+    add_settings_options(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Live until SIGTERM."""
+    settings = load_settings(arguments)
+    log = make_log(settings.log)
+    records = Records(settings.state)
+    problem = records.prepare()
+    if problem:
+        log.error("state-not-kept", problem=problem, hint="hooks will run; outputs and reports go to this log")
+    if not settings.hooks:
+        log.warning("no-hooks", message="the settings name no hook, so an interruption will only be reported")
+    with DirectoryLock(settings.state.runtime_directory), Machine() as machine:
+        watcher = Watcher(Connection, settings.metadata, settings.drain.limit, machine.instant)
+        try:
+            Daemon(
+                settings,
+                load=lambda: load_settings(arguments),
+                machine=machine,
+                watcher=watcher,
+                manager=ServiceManager(os.environ),
+                records=records,
+                environment=environment_for_children(os.environ),
+                log=log,
+            ).run()
+        finally:
+            watcher.close()
+    return 0

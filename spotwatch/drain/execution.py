@@ -1,0 +1,248 @@
+"""One drain being carried out: the machine's orders become child processes, and what they do is fed back to it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from spotwatch.core.errors import CommandNotStarted
+from spotwatch.core.event import Event
+from spotwatch.core.hook import HookOutcome
+from spotwatch.core.instant import Instant, format_utc
+from spotwatch.core.process import ChildEnded, Command
+from spotwatch.core.report import DrainReport
+from spotwatch.core.settings import Settings
+from spotwatch.drain.machine import Drain, Effect
+from spotwatch.drain.orders import (
+    EventCame,
+    Happening,
+    HookEnded,
+    HookNotStarted,
+    KillHook,
+    Order,
+    StartHook,
+    TerminateHook,
+    TimePassed,
+)
+from spotwatch.drain.report import Notes, report
+
+
+class Runner(Protocol):
+    """Somebody who can run child processes."""
+
+    def start(self, name: str, command: Command, *, output_limit: int) -> int:
+        """Execute the command in a process group of its own and answer its process id.
+
+        Raises:
+            CommandNotStarted: and nothing runs.
+        """
+        ...
+
+    def terminate(self, name: str) -> None:
+        """Send SIGTERM to the child's process group; nothing if it has ended."""
+        ...
+
+    def kill(self, name: str) -> None:
+        """Send SIGKILL to everything that the child has started; nothing if all has ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A hook was executed."""
+
+    hook: str
+    pid: int
+    order: StartHook
+
+
+@dataclass(frozen=True, slots=True)
+class Signaled:
+    """A hook got SIGTERM or SIGKILL, because its time was up or it is no longer wanted."""
+
+    hook: str
+    signal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A hook is over, or will not be run."""
+
+    outcome: HookOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class EventTaken:
+    """What an event did to the drain."""
+
+    event: Event
+    effect: Effect
+
+
+Progress = Started | Signaled | Settled | EventTaken
+
+
+class Execution:
+    """A drain and everything around it that touches the machine.
+
+    Args:
+        event: what began it.
+        settings: hooks and how the time is dealt out; they stay the same for the whole drain.
+        runner: starts and ends the hooks.
+        notes: what the report will say besides.
+        output_directory: where each hook's output file goes.
+        environment: what every hook's environment begins with.
+    """
+
+    def __init__(
+        self,
+        event: Event,
+        settings: Settings,
+        runner: Runner,
+        notes: Notes,
+        *,
+        output_directory: str,
+        environment: Mapping[str, str],
+    ) -> None:
+        self.notes = notes
+        self.withdrawn = False
+        self._drain = Drain(event, settings.hooks, settings.drain)
+        self._settings = settings
+        self._runner = runner
+        self._output_directory = output_directory
+        self._environment = environment
+        self._told_events = 0
+        self._told_hooks: set[str] = set()
+
+    @property
+    def event(self) -> Event:
+        """The strongest event so far."""
+        return self._drain.event
+
+    @property
+    def deadline(self) -> float:
+        """When the instance has to be ready (boot clock, seconds)."""
+        return self._drain.deadline
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do; a stronger event may still begin more."""
+        return self._drain.finished_at is not None
+
+    @property
+    def wakeup(self) -> float | None:
+        """When `take` wants to be told that time has passed (boot clock, seconds)."""
+        return self._drain.wakeup()
+
+    @property
+    def running(self) -> list[str]:
+        """The names of the hooks that have a process."""
+        return self._drain.running
+
+    def child(self, hook: str) -> str:
+        """The name of a hook's process; with the drain's, since a hook of an earlier drain may not have died yet."""
+        return f"{self.notes.drain}/{hook}"
+
+    def report(self) -> DrainReport:
+        """The report as things stand."""
+        return report(self._drain, self.notes)
+
+    def begin(self, now: Instant) -> list[Progress]:
+        """Start what can be started; answers what was done, for the log."""
+        return self.take(TimePassed(), now)
+
+    def take(self, happening: Happening, now: Instant) -> list[Progress]:
+        """Feed the machine and carry out its orders; answers what was done, for the log."""
+        return list(self._take(happening, now))
+
+    def take_event(self, event: Event, now: Instant) -> list[Progress]:
+        """An event came while the drain is there."""
+        if event.kind is self._drain.event.kind:
+            self.withdrawn = False
+        return self.take(EventCame(event), now)
+
+    def take_end(self, child: ChildEnded, now: Instant) -> list[Progress]:
+        """A child has ended; nothing if it is one of an earlier drain."""
+        drain, _, hook = child.name.partition("/")
+        if drain != self.notes.drain:
+            return []
+        if child.output_dropped:
+            self.notes.dropped[hook] = child.output_dropped
+        if child.output_problem:
+            self.notes.outputs.pop(hook, None)
+            self.notes.not_recorded.append(f"output of {hook}: {child.output_problem}")
+        return self.take(HookEnded(hook, child.exit_code, child.signal), now)
+
+    def _take(self, happening: Happening, now: Instant) -> Iterator[Progress]:
+        pending: list[Happening] = [happening]
+        while pending:
+            orders = self._drain.step(pending.pop(0), now.boot)
+            yield from self._news()
+            for order in orders:
+                problem, progress = self._carry_out(order, now)
+                if problem is not None:
+                    pending.append(problem)
+                if progress is not None:
+                    yield progress
+
+    def _news(self) -> Iterator[Progress]:
+        """Events and outcomes that were not told yet."""
+        for event, effect in self._drain.history[self._told_events :]:
+            yield EventTaken(event, effect)
+        self._told_events = len(self._drain.history)
+        for outcome in self._drain.outcomes:
+            if outcome.hook not in self._told_hooks:
+                self._told_hooks.add(outcome.hook)
+                yield Settled(outcome)
+
+    def _carry_out(self, order: Order, now: Instant) -> tuple[HookNotStarted | None, Progress | None]:
+        match order:
+            case StartHook():
+                return self._start(order, now)
+            case TerminateHook(name):
+                self._runner.terminate(self.child(name))
+                return None, Signaled(name, "SIGTERM")
+            case KillHook(name):
+                self._runner.kill(self.child(name))
+                return None, Signaled(name, "SIGKILL")
+
+    def _start(self, order: StartHook, now: Instant) -> tuple[HookNotStarted | None, Progress | None]:
+        name, limit = order.hook.name, self._settings.state.output_limit
+        try:
+            pid = self._runner.start(self.child(name), self._command(order, now), output_limit=limit)
+        except CommandNotStarted as error:
+            self.notes.outputs.pop(name, None)
+            return HookNotStarted(name, f"{error.message}; {error.hint}" if error.hint else error.message), None
+        return None, Started(name, pid, order)
+
+    def _command(self, order: StartHook, now: Instant) -> Command:
+        hook = order.hook
+        output = f"{self._output_directory}/{hook.name}.log"
+        self.notes.outputs[hook.name] = output
+        return Command(
+            argv=hook.command,
+            environment={**self._environment, **hook.environment, **self._words(order, now)},
+            output=output,
+            directory=hook.directory,
+            user=hook.user,
+            group=hook.group,
+        )
+
+    def _words(self, order: StartHook, now: Instant) -> dict[str, str]:
+        """The documented environment of a hook (README, "What a hook is told")."""
+        event, instance = self._drain.event, self.notes.instance
+        return {
+            "SPOTWATCH_EVENT": event.kind.value,
+            "SPOTWATCH_ACTION": event.action,
+            "SPOTWATCH_NOTICE_TIME": format_utc(event.notice_time) if event.notice_time else "",
+            "SPOTWATCH_DEADLINE": format_utc(now.utc_of(self._drain.deadline)),
+            "SPOTWATCH_SECONDS_LEFT": f"{max(0.0, self._drain.deadline - now.boot):.1f}",
+            "SPOTWATCH_TIMEOUT": f"{order.allowed:.1f}",
+            "SPOTWATCH_INSTANCE_ID": instance.id,
+            "SPOTWATCH_INSTANCE_TYPE": instance.type,
+            "SPOTWATCH_AVAILABILITY_ZONE": instance.availability_zone,
+            "SPOTWATCH_REGION": instance.region,
+            "SPOTWATCH_DRAIN_ID": self.notes.drain,
+            "SPOTWATCH_STAGE": str(order.hook.stage),
+            "SPOTWATCH_HOOK": order.hook.name,
+            "SPOTWATCH_STATE_DIRECTORY": self._settings.state.directory,
+        }

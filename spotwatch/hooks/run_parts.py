@@ -1,0 +1,60 @@
+"""``run-parts``: a directory of executables, one after the other, in the order of their names.
+
+The way of run-parts(8), for packages that drop a file into a directory: names of letters, digits, ``-`` and ``_``
+only, so that editors' backups and package managers' left-overs are not run. Each program gets the environment of the
+hook.
+"""
+
+import re
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+from spotwatch.core.errors import CommandNotStarted, UsageError
+from spotwatch.hooks import Programs
+
+SUMMARY = "run the executables of a directory, one after the other, in the order of their names"
+IAM_ACTIONS: tuple[str, ...] = ()
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+(\.sh)?")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the words of its command line."""
+    parser.add_argument("directory", type=Path, help="the directory with the executables")
+    parser.add_argument(
+        "--exit-on-error", action="store_true", help="run nothing more after the first program that fails"
+    )
+
+
+def run(arguments: Namespace, programs: Programs, *, dry_run: bool) -> int:
+    """Run them; 1 if any failed, else 0."""
+    failed = False
+    for program in _parts(arguments.directory):
+        if dry_run:
+            print(f"would run {program}")  # noqa: T201 (the output of a command)
+            continue
+        problem = _problem(program, programs)
+        print(f"{program}: {problem or 'ok'}", flush=True)  # noqa: T201 (as above)
+        failed = failed or bool(problem)
+        if problem and arguments.exit_on_error:
+            break
+    return 1 if failed else 0
+
+
+def _problem(program: Path, programs: Programs) -> str:
+    try:
+        code = programs.run((str(program),))
+    except CommandNotStarted as error:
+        return error.message
+    return f"exit code {code}" if code else ""
+
+
+def _parts(directory: Path) -> Iterator[Path]:
+    try:
+        entries = sorted(directory.iterdir())
+    except OSError as error:
+        raise UsageError(f"{directory} cannot be listed: {error.strerror}", hint="name an existing directory") from None
+    for entry in entries:
+        if _NAME.fullmatch(entry.name) and entry.is_file() and entry.stat().st_mode & 0o111:
+            yield entry

@@ -1,0 +1,66 @@
+"""The log: structlog, set up once, one record a happening, on standard error.
+
+Each record has a constant name (``hook-ended``) and values with units (``seconds=3.2``). Under systemd the line begins
+with its priority (sd-daemon(3)) and leaves the time to the journal.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from typing import TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from spotwatch.core.settings import LogFormat, LogLevel, LogSettings
+
+Log = structlog.typing.FilteringBoundLogger
+
+_PRIORITY = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>"}
+"""The journal's levels: LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR."""
+
+_LEVEL = {
+    LogLevel.DEBUG: logging.DEBUG,
+    LogLevel.INFO: logging.INFO,
+    LogLevel.WARNING: logging.WARNING,
+    LogLevel.ERROR: logging.ERROR,
+}
+
+
+def make_log(settings: LogSettings, *, stream: TextIO = sys.stderr, environ: Mapping[str, str] = os.environ) -> Log:
+    """A log that writes as the settings say, to `stream`."""
+    log: Log = structlog.wrap_logger(
+        structlog.PrintLogger(stream),
+        processors=_processors(settings, journal="JOURNAL_STREAM" in environ, colors=stream.isatty()),
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVEL[settings.level]),
+        cache_logger_on_first_use=True,
+    )
+    return log
+
+
+def _processors(settings: LogSettings, *, journal: bool, colors: bool) -> list[Processor]:
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
+    level = structlog.processors.add_log_level
+    if settings.format is LogFormat.JSON:
+        return [level, stamp, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    if journal:
+        return [level, structlog.processors.format_exc_info, _render_for_journal]
+    console = structlog.dev.ConsoleRenderer(
+        colors=colors, pad_event_to=0, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
+    )
+    return [level, stamp, console]
+
+
+def _render_for_journal(_logger: WrappedLogger, _name: str, record: EventDict) -> str:
+    """Priority, name, values; every line of a record carries the priority, or the journal would take it for info."""
+    priority = _PRIORITY.get(record.pop("level", "info"), "<6>")
+    name, trace = record.pop("event"), record.pop("exception", "")
+    words = " ".join(f"{key}={_value(value)}" for key, value in record.items())
+    lines = f"{name} {words}".rstrip().splitlines() + trace.splitlines()
+    return "\n".join(priority + line for line in lines)
+
+
+def _value(value: object) -> str:
+    text = str(value)
+    return repr(text) if not text or any(character.isspace() for character in text) else text

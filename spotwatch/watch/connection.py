@@ -1,0 +1,173 @@
+"""The connection to the metadata service: httpx over one keep-alive connection, with one absolute time limit.
+
+Failures it survives:
+
+- a slow drip: httpx limits each read, so a byte a second would never time out. Here every connect, read and write gets
+  what is left of the request's one limit, headers included;
+- an answer without end: reading stops at `LARGEST_ANSWER`;
+- a kept-alive connection that the service closed while we were idle: asked once more on a new one;
+- proxies in the environment, which would ask the *proxy's* metadata service: ``trust_env`` is off.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpcore
+import httpx
+
+from spotwatch import __version__
+from spotwatch.core.errors import MetadataBroken, MetadataTimedOut, MetadataUnreachable
+from spotwatch.watch.exchange import Request, Response
+
+LARGEST_ANSWER = 64 * 1024
+"""Bytes. The longest item in use, the list of scheduled events, has a few hundred a piece."""
+
+
+class Connection:
+    """Asks the metadata service at `endpoint`; implements `spotwatch.watch.exchange.Metadata`."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._network = _LimitedNetwork()
+        self._client = httpx.Client(
+            base_url=endpoint,
+            transport=_Transport(self._network),
+            trust_env=False,
+            headers={"User-Agent": f"spotwatch/{__version__}", "Accept-Encoding": "identity"},
+        )
+
+    def send(self, request: Request) -> Response:
+        """See `Metadata.send`."""
+        self._network.begin(request.limit)
+        try:
+            return self._exchange(request)
+        except httpcore.TimeoutException:
+            raise self._timed_out(request) from None
+        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+            if self._network.connected:
+                raise self._unreachable(error) from None
+        return self._send_on_a_new_connection(request)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _send_on_a_new_connection(self, request: Request) -> Response:
+        try:
+            return self._exchange(request)
+        except httpcore.TimeoutException:
+            raise self._timed_out(request) from None
+        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+            raise self._unreachable(error) from None
+
+    def _exchange(self, request: Request) -> Response:
+        with self._client.stream(request.method, request.path, headers=request.headers) as response:
+            body = b""
+            for chunk in response.iter_raw():
+                body += chunk
+                if len(body) > LARGEST_ANSWER:
+                    raise MetadataBroken(
+                        f"{self._endpoint} answered with more than {LARGEST_ANSWER} bytes",
+                        hint="something else than a metadata service answers at this address",
+                    )
+        return Response(response.status_code, body.decode(errors="replace"), _date(response.headers.get("Date")))
+
+    def _timed_out(self, request: Request) -> MetadataTimedOut:
+        return MetadataTimedOut(f"{self._endpoint} gave no complete answer within {request.limit:.2g} s")
+
+    def _unreachable(self, error: Exception) -> MetadataUnreachable:
+        reason = str(error) or type(error).__name__
+        return MetadataUnreachable(f"{self._endpoint} cannot be asked: {reason}")
+
+
+def _date(header: str | None) -> datetime | None:
+    """The moment in a ``Date`` header, None if there is none or it is nonsense."""
+    try:
+        date = parsedate_to_datetime(header) if header else None
+    except ValueError:
+        return None
+    return date.replace(tzinfo=UTC) if date and date.tzinfo is None else date
+
+
+class _Transport(httpx.BaseTransport):
+    """httpx's requests over an httpcore pool whose network we limit; httpcore's errors pass through."""
+
+    def __init__(self, network: "_LimitedNetwork") -> None:
+        self._pool = httpcore.ConnectionPool(max_connections=1, network_backend=network)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        url = httpcore.URL(
+            scheme=request.url.raw_scheme,
+            host=request.url.raw_host,
+            port=request.url.port,
+            target=request.url.raw_path,
+        )
+        answer = self._pool.handle_request(
+            httpcore.Request(request.method, url, headers=request.headers.raw, content=request.stream)
+        )
+        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer))
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+class _Body(httpx.SyncByteStream):
+    def __init__(self, answer: httpcore.Response) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._answer.iter_stream()
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+class _LimitedNetwork(httpcore.NetworkBackend):
+    """Sockets that share one absolute time limit; `connected` says whether this request opened one."""
+
+    def __init__(self) -> None:
+        self._sockets = httpcore.SyncBackend()
+        self._until = 0.0
+        self.connected = False
+
+    def begin(self, limit: float) -> None:
+        """From now on everything has to be done within `limit` seconds."""
+        self._until = time.monotonic() + limit
+        self.connected = False
+
+    def left(self) -> float:
+        """Seconds that are left; never zero, which would make a socket non-blocking."""
+        return max(0.001, self._until - time.monotonic())
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ARG002 (httpcore's signature; ours is one limit for all)
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        self.connected = True
+        stream = self._sockets.connect_tcp(host, port, self.left(), local_address, socket_options)
+        return _LimitedStream(stream, self)
+
+
+class _LimitedStream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream, network: _LimitedNetwork) -> None:
+        self._stream = stream
+        self._network = network
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 (as above)
+        return self._stream.read(max_bytes, self._network.left())
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 (as above)
+        self._stream.write(buffer, self._network.left())
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)

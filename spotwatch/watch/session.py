@@ -1,0 +1,173 @@
+"""The IMDSv2 session: which request to send next, given what was answered. A protocol without I/O.
+
+`Session.get` is a generator: it yields a `Request`, is sent the `Response` or thrown the `MetadataError` that came of
+it, and returns the item's text, or None where the item does not exist. Statuses as in the EC2 user guide, "Use the
+Instance Metadata Service", and as seen on real instances:
+
+- 401 means that the token is missing, invalid or expired: a new one **replaces** it and the same item is asked again;
+- a token request that is never answered is how an exceeded hop limit shows (the reply is dropped, not refused);
+- 404 is the normal answer for an item that does not exist now.
+"""
+
+from collections.abc import Callable, Generator
+
+from spotwatch.core.errors import (
+    MetadataBroken,
+    MetadataError,
+    MetadataRefused,
+    MetadataThrottled,
+    MetadataTimedOut,
+    MetadataTokenUnanswered,
+)
+from spotwatch.watch.exchange import Request, Response
+
+TOKEN_PATH = "/latest/api/token"  # noqa: S105 (a path)
+TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 (a header's name)
+TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
+META_DATA = "/latest/meta-data/"
+
+LONGEST_TTL = 21600
+"""Seconds; the service answers 400 to more (EC2 user guide)."""
+
+TOKEN_LIMIT_SECONDS = 1.0
+"""A token comes within milliseconds or, past the hop limit, never."""
+
+TOKENLESS_SECONDS = 60.0
+"""How long IMDSv1 is used, where it is allowed, before a token is tried for again."""
+
+RENEWAL_SHARE = 0.9
+"""A token is renewed when this share of its life is over, so that a failed renewal has time to be repeated."""
+
+RENEWAL_RETRY_SECONDS = 60.0
+"""After a failed renewal the old token serves on, and a new one is asked for this much later."""
+
+Flow = Generator[Request, Response, str | None]
+
+_HOP_LIMIT_HINT = (
+    "the token's answer was probably dropped by the hop limit: raise it with "
+    "'aws ec2 modify-instance-metadata-options --instance-id ID --http-put-response-hop-limit 2'"
+)
+_OFF_HINT = (
+    "turn the metadata service on with 'aws ec2 modify-instance-metadata-options --instance-id ID "
+    "--http-endpoint enabled', and let no proxy stand between"
+)
+
+
+class Session:
+    """Holds the token; `now` is a clock in seconds that goes on in hibernation."""
+
+    def __init__(self, *, timeout: float, token_ttl: float, imdsv1: bool, now: Callable[[], float]) -> None:
+        self._timeout = timeout
+        self._ttl = max(1, min(LONGEST_TTL, round(token_ttl)))
+        self._imdsv1 = imdsv1
+        self._now = now
+        self._token = ""
+        self._renew_at = self._expires_at = self._tokenless_until = float("-inf")
+
+    @property
+    def version(self) -> str:
+        """``IMDSv2`` while there is a token, ``IMDSv1`` while there can be none, else an empty text."""
+        if self._token:
+            return "IMDSv2"
+        return "IMDSv1" if self._tokenless else ""
+
+    def get(self, item: str) -> Flow:
+        """Ask for an item under ``/latest/meta-data/``.
+
+        Raises:
+            MetadataError: in the generator's last step; each kind is in `spotwatch.core.errors`.
+        """
+        yield from self._have_token()
+        response = yield self._request(item)
+        if response.status == 401:
+            self._token, self._tokenless_until = "", float("-inf")
+            yield from self._fetch_token()
+            response = yield self._request(item)
+        return _text(item, response)
+
+    @property
+    def _tokenless(self) -> bool:
+        return self._now() < self._tokenless_until
+
+    def _request(self, item: str) -> Request:
+        headers = {TOKEN_HEADER: self._token} if self._token else {}
+        return Request("GET", META_DATA + item, self._timeout, headers)
+
+    def _have_token(self) -> Generator[Request, Response, None]:
+        if self._tokenless or (self._token and self._now() < self._renew_at):
+            return
+        try:
+            yield from self._fetch_token()
+        except MetadataError:
+            if self._now() >= self._expires_at:
+                self._token = ""
+                raise
+            self._renew_at = self._now() + RENEWAL_RETRY_SECONDS
+
+    def _fetch_token(self) -> Generator[Request, Response, None]:
+        asked_at = self._now()
+        request = Request("PUT", TOKEN_PATH, min(self._timeout, TOKEN_LIMIT_SECONDS), {TTL_HEADER: str(self._ttl)})
+        try:
+            response = yield request
+        except MetadataTimedOut as error:
+            self._without_token(
+                MetadataTokenUnanswered(f"no answer to the token request: {error.message}", hint=_HOP_LIMIT_HINT)
+            )
+            return
+        if response.status in {404, 405, 501}:
+            self._without_token(
+                MetadataRefused(
+                    f"the service grants no tokens (status {response.status})",
+                    hint="set metadata.imdsv1 = true if it is meant to know IMDSv1 only",
+                )
+            )
+            return
+        self._token = _granted(response)
+        self._renew_at = asked_at + RENEWAL_SHARE * self._ttl
+        self._expires_at = asked_at + self._ttl
+
+    def _without_token(self, error: MetadataError) -> None:
+        """Go on with IMDSv1 if the settings allow it and no valid token is left."""
+        if not self._imdsv1 or (self._token and self._now() < self._expires_at):
+            raise error
+        self._token = ""
+        self._tokenless_until = self._now() + TOKENLESS_SECONDS
+
+
+def _granted(response: Response) -> str:
+    """The token in a good answer; the error that any other means."""
+    if response.status != 200:
+        raise _failure("the session token", response)
+    token = response.body.strip()
+    if not token or not token.isascii() or not token.isprintable():
+        raise MetadataBroken("the answer to the token request holds no token")
+    return token
+
+
+def _text(item: str, response: Response) -> str | None:
+    if response.status == 404:
+        return None
+    if response.status != 200:
+        raise _failure(item, response)
+    return response.body
+
+
+def _failure(what: str, response: Response) -> MetadataError:
+    """What a status other than 200 and 404 means."""
+    status = response.status
+    match status:
+        case 429 | 503:
+            return MetadataThrottled(f"asked for {what}: throttled (status {status})")
+        case 401:
+            return MetadataRefused(
+                f"asked for {what}: a new token was refused too (status 401)",
+                hint="check what answers at the endpoint; a real service accepts the token that it has just granted",
+            )
+        case 403:
+            return MetadataRefused(f"asked for {what}: forbidden (status 403)", hint=_OFF_HINT)
+        case 400 | 405:
+            return MetadataRefused(
+                f"asked for {what}: refused (status {status})",
+                hint="check what answers at the endpoint; the metadata service of EC2 accepts this request",
+            )
+    return MetadataBroken(f"asked for {what}: status {status}")

@@ -1,0 +1,42 @@
+"""How far AWS's clock is ahead of the system's, from the ``Date`` headers of the metadata service."""
+
+from datetime import datetime, timedelta
+
+from spotwatch.core.instant import Instant
+
+RESOLUTION = timedelta(seconds=1)
+"""A ``Date`` header names the second and drops the rest."""
+
+
+class ClockSkew:
+    """Narrows the skew down with every answer.
+
+    An answer dated D that was asked for at S and arrived at R (both by the system's clock) bounds it: AWS's clock
+    stood between D and D + 1 s somewhere between S and R, so the skew lies between D - R and D + 1 s - S. All
+    answers together leave an interval of a few milliseconds; when none is left, a clock was set, and it begins anew.
+    """
+
+    def __init__(self) -> None:
+        self._least: timedelta | None = None
+        self._most: timedelta | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether any answer carried a date."""
+        return self._least is not None
+
+    @property
+    def estimate(self) -> timedelta:
+        """AWS's clock less the system's; zero while nothing is known."""
+        if self._least is None or self._most is None:
+            return timedelta()
+        return (self._least + self._most) / 2
+
+    def observe(self, date: datetime, asked: Instant, answered: Instant) -> None:
+        """Take in one answer."""
+        least, most = date - answered.utc, date + RESOLUTION - asked.utc
+        if self._least is not None and self._most is not None:
+            narrowed = max(least, self._least), min(most, self._most)
+            if narrowed[0] <= narrowed[1]:
+                least, most = narrowed
+        self._least, self._most = least, most
