@@ -33,6 +33,10 @@ from spotwatch.log import Log
 from spotwatch.watch.observations import Announced, Failed, Observation, Recovered, Remark, Withdrawn
 from spotwatch.watch.watcher import Watcher
 
+ARMING_WAITS_SECONDS = 10.0
+"""The ``start`` hooks wait this long for the metadata service to say which instance this is; right after a launch it
+may refuse connections for a while."""
+
 LEAST_POLL_SECONDS = 0.05
 """While a drain runs, a poll may take only the time until the drain's next step; with less than this it is put off."""
 
@@ -141,6 +145,7 @@ class Daemon:
         self._log = log
         self._execution: Execution | None = None
         self._last_report: DrainReport | None = None
+        self._arm_by: float | None = None
         self._stopping = False
         self._status_problem = ""
         self._watchdog_due = 0.0
@@ -149,9 +154,10 @@ class Daemon:
         """Live until SIGTERM; a drain that has begun is finished first."""
         self._log.info("daemon-started", version=__version__, hooks=len(self._settings.hooks))
         self._manager.ready(self._status_line())
-        self._arm()
+        self._arm_by = self._machine.instant().boot + ARMING_WAITS_SECONDS
         while not self._may_leave():
             self._poll_if_due()
+            self._arm_if_due()
             self._show_status()
             self._sign_of_life()
             for happening in self._machine.wait(self._wakeup()):
@@ -164,6 +170,8 @@ class Daemon:
 
     def _wakeup(self) -> float:
         moments = [self._watcher.next_poll]
+        if self._arm_by is not None:
+            moments.append(self._arm_by)
         if self._execution is not None and self._execution.wakeup is not None:
             moments.append(self._execution.wakeup)
         if self._manager.watchdog_interval is not None:
@@ -205,7 +213,7 @@ class Daemon:
         if execution.finished and execution.withdrawn and not self._stopping:
             self._execution = None
             self._log.info("armed-again", reason=f"the {execution.event.kind} event was withdrawn")
-            self._arm()
+            self._arm_by = now.boot
 
     # What the metadata service says
 
@@ -239,8 +247,14 @@ class Daemon:
 
     # The drain
 
-    def _arm(self) -> None:
-        if any(EventKind.START in hook.on for hook in self._settings.hooks):
+    def _arm_if_due(self) -> None:
+        """Run the ``start`` hooks, unless something was announced that they would work against."""
+        if self._arm_by is None:
+            return
+        if not self._watcher.instance.id and self._machine.instant().boot < self._arm_by:
+            return
+        self._arm_by = None
+        if self._execution is None and any(EventKind.START in hook.on for hook in self._settings.hooks):
             self._begin(self._own_event(EventKind.START))
 
     def _own_event(self, kind: EventKind) -> Event:
@@ -282,7 +296,13 @@ class Daemon:
             execution.notes.not_recorded.append(f"report: {problem}")
         report = self._last_report = execution.report()
         say = self._log.info if report.verdict == Verdict.DRAINED else self._log.warning
-        say("drain-ended", drain=report.drain, verdict=report.verdict, seconds_to_spare=report.seconds_to_spare)
+        say(
+            "drain-ended",
+            drain=report.drain,
+            event_kind=report.event,
+            verdict=report.verdict,
+            seconds_to_spare=report.seconds_to_spare,
+        )
         if problem:
             self._log.error("report", report=report.to_json())
 

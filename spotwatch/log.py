@@ -40,16 +40,23 @@ def make_log(settings: LogSettings, *, stream: TextIO = sys.stderr, environ: Map
 
 
 def _processors(settings: LogSettings, *, journal: bool, colors: bool) -> list[Processor]:
-    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
     level = structlog.processors.add_log_level
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True, key="time")
+    trace = structlog.processors.format_exc_info
     if settings.format is LogFormat.JSON:
-        return [level, stamp, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        return [_leave_out_nothing_said, level, stamp, trace, structlog.processors.JSONRenderer()]
     if journal:
-        return [level, structlog.processors.format_exc_info, _render_for_journal]
+        return [_leave_out_nothing_said, level, trace, _render_for_journal]
+    plain = structlog.dev.plain_traceback
     console = structlog.dev.ConsoleRenderer(
-        colors=colors, pad_event_to=0, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
+        colors=colors, pad_event_to=0, sort_keys=False, timestamp_key="time", exception_formatter=plain
     )
-    return [level, stamp, console]
+    return [_leave_out_nothing_said, level, stamp, console]
+
+
+def _leave_out_nothing_said(_logger: WrappedLogger, _name: str, record: EventDict) -> EventDict:
+    """A value that is not known is not written down."""
+    return {key: value for key, value in record.items() if value is not None and value != ""}
 
 
 def _render_for_journal(_logger: WrappedLogger, _name: str, record: EventDict) -> str:

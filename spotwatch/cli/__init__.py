@@ -112,9 +112,9 @@ def _parse(words: Sequence[str]) -> tuple[Namespace, Command]:
 
 
 def _refuse(text: str, error: SpotwatchError) -> int:
-    print(text, file=sys.stderr)  # noqa: T201 (the message of a command that is not the daemon)
+    print(text, file=sys.stderr)
     if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)  # noqa: T201 (as above)
+        print(f"hint: {error.hint}", file=sys.stderr)
     return error.exit_code
 
 
@@ -123,6 +123,6 @@ def _report_bug() -> int:
     from spotwatch.core.settings import LogSettings
     from spotwatch.log import make_log
 
-    print("spotwatch: this is a bug in spotwatch; the record below says where", file=sys.stderr)  # noqa: T201
+    print("spotwatch: this is a bug in spotwatch; the record below says where", file=sys.stderr)
     make_log(LogSettings()).exception("bug", version=__version__)
     return EX_SOFTWARE

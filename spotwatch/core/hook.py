@@ -92,6 +92,7 @@ class HookOutcome:
         exit_code: of a command that exited.
         signal: the number of the signal that ended it, if one did.
         allowed: the seconds it was given at its start, until SIGTERM.
+        timeout: the seconds that its settings grant it, if they set a limit.
     """
 
     hook: str
@@ -103,3 +104,4 @@ class HookOutcome:
     exit_code: int | None = None
     signal: int | None = None
     allowed: float | None = None
+    timeout: float | None = None

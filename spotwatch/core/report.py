@@ -61,6 +61,7 @@ class HookReport:
     ended_at: str | None
     seconds: float | None
     allowed_seconds: float | None
+    timeout_seconds: float | None
     exit_code: int | None
     signal: int | None
     output: str | None

@@ -369,6 +369,7 @@ class Drain:
             exit_code=exit_code,
             signal=signal,
             allowed=progress.allowed if ran else None,
+            timeout=progress.hook.timeout,
         )
 
     def _in_order(self) -> list[_Progress]:

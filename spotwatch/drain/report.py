@@ -94,6 +94,7 @@ def _hook(outcome: HookOutcome, began: Instant, outputs: Mapping[str, str], drop
         ended_at=_utc(began, outcome.ended_at),
         seconds=round((outcome.ended_at or 0.0) - (outcome.started_at or 0.0), 3) if ran else None,
         allowed_seconds=None if outcome.allowed is None else round(outcome.allowed, 3),
+        timeout_seconds=outcome.timeout,
         exit_code=outcome.exit_code,
         signal=outcome.signal,
         output=outputs.get(outcome.hook),

@@ -32,10 +32,10 @@ def run(arguments: Namespace, programs: Programs, *, dry_run: bool) -> int:
     failed = False
     for program in _parts(arguments.directory):
         if dry_run:
-            print(f"would run {program}")  # noqa: T201 (the output of a command)
+            print(f"would run {program}")
             continue
         problem = _problem(program, programs)
-        print(f"{program}: {problem or 'ok'}", flush=True)  # noqa: T201 (as above)
+        print(f"{program}: {problem or 'ok'}", flush=True)
         failed = failed or bool(problem)
         if problem and arguments.exit_on_error:
             break

@@ -23,7 +23,7 @@ from typing import Self
 from spotwatch.core.instant import Instant
 from spotwatch.core.process import ChildEnded, Command, SignalCame
 from spotwatch.host.children import Child, start
-from spotwatch.host.processes import UNKNOWN, Offspring, send_signal
+from spotwatch.host.processes import UNKNOWN, Offspring, send_signal, wait_for_end
 from spotwatch.host.signals import Signals
 
 LONGEST_SLEEP = 2.0
@@ -91,9 +91,11 @@ class Machine:
         """
         if (child := self._children.get(name)) is not None:
             child.signal_group(signal.SIGSTOP)
-            for process in self._offspring.stop(self._leaders(), child.pid):
+            stopped = self._offspring.stop(self._leaders(), child.pid)
+            for process in stopped:
                 send_signal(process, signal.SIGKILL)
             child.signal_group(signal.SIGKILL)
+            wait_for_end(stopped)
 
     def wait(self, until: float | None) -> list[ChildEnded | SignalCame]:
         """What has happened: at once if something has, else as soon as it does, else nothing when `until` is reached.

@@ -90,6 +90,18 @@ def send_signal(process: Process, number: int) -> None:
             signal.pidfd_send_signal(pidfd, number)
 
 
+def wait_for_end(processes: Collection[Process]) -> None:
+    """Wait until killed processes are gone or only to be reaped, but no longer than `KILL_TIME`."""
+    patience = time.monotonic() + KILL_TIME
+    while any(map(_is_living, processes)) and time.monotonic() < patience:
+        time.sleep(KILL_PAUSE)
+
+
+def _is_living(process: Process) -> bool:
+    now = read_process(process.pid)
+    return now == process and now.is_alive
+
+
 @contextlib.contextmanager
 def _pidfd(pid: int) -> Iterator[int]:
     descriptor = os.pidfd_open(pid)

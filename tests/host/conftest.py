@@ -18,7 +18,8 @@ PATIENCE = 5.0
 
 def needs_root(test: Test) -> Test:
     """Mark a test that only root can run."""
-    return pytest.mark.root(pytest.mark.skipif(os.geteuid() != 0, reason="needs root")(test))
+    marked: Test = pytest.mark.root(pytest.mark.skipif(os.geteuid() != 0, reason="needs root")(test))
+    return marked
 
 
 def open_descriptors() -> set[int]:

@@ -255,9 +255,7 @@ class TestNothingSurvives:
         assert end_of(machine) == ChildEnded("it", 0, None)
         assert is_gone(tmp_path / "pid")
 
-    def test_an_orphan_of_another_hook_that_runs_is_left_alone(
-        self, machine: Machine, sh: Sh, tmp_path: Path
-    ) -> None:
+    def test_an_orphan_of_another_hook_that_runs_is_left_alone(self, machine: Machine, sh: Sh, tmp_path: Path) -> None:
         script = f"({LEAVES}); {IS_THERE} touch $T/up; sleep 60"
         machine.start("other", marked(sh(script), hook="other"), output_limit=1000)
         wait_until((tmp_path / "up").exists, machine)

@@ -1,0 +1,241 @@
+"""What happens in a rehearsal, and when: the words of ``--at`` and of a scenario file.
+
+A step is a line of words, the same on the command line and in a file::
+
+    2s rebalance
+    5s terminate 120s              (stop and hibernate likewise; the time to go)
+    5s maintenance instance-retirement 60s
+    5s lifecycle Terminated
+    20s withdraw terminate
+    3s trouble refused 4s          (the metadata service is in trouble for 4 s)
+    3s revoke-tokens
+
+A scenario file is TOML::
+
+    steps = ["2s rebalance", "5s terminate 120s"]
+
+    [instance]                     # optional, what the fake service says of the instance
+    instance_type = "c6i.4xlarge"
+
+    [service]                      # optional
+    imdsv1 = false                 # true: a token is not required
+    hop_limit_exceeded = false     # true: a token request is never answered
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from spotwatch.core.errors import ScenarioError
+from spotwatch.core.quantity import parse_duration
+from spotwatch.simulate.faults import (
+    EMPTY_BODY,
+    MALFORMED_JSON,
+    Fault,
+    HeadersCut,
+    NotHttp,
+    Oversized,
+    Refused,
+    Reset,
+    Silent,
+    Slow,
+    Status,
+    Truncated,
+)
+from spotwatch.simulate.instance import Instance, MaintenanceEvent
+from spotwatch.simulate.service import MetadataService
+
+Act = Callable[[MetadataService], None]
+
+INTERRUPTIONS: Final = ("terminate", "stop", "hibernate")
+
+TROUBLES: Final[Mapping[str, Fault]] = {
+    "refused": Refused(),
+    "reset": Reset(),
+    "silent": Silent(),
+    "slow": Slow(),
+    "truncated": Truncated(),
+    "oversized": Oversized(),
+    "malformed": MALFORMED_JSON,
+    "empty": EMPTY_BODY,
+    "not-http": NotHttp(),
+    "headers-cut": HeadersCut(),
+    "forbidden": Status(403),
+    "throttled": Status(429),
+    "error": Status(500),
+    "unavailable": Status(503),
+}
+"""What ``trouble`` may be."""
+
+WITHDRAWABLE: Final[Mapping[str, str]] = {
+    **dict.fromkeys(INTERRUPTIONS, "spot/instance-action"),
+    "rebalance": "events/recommendations/rebalance",
+    "maintenance": "events/maintenance/scheduled",
+    "lifecycle": "autoscaling/target-lifecycle-state",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happens.
+
+    Attributes:
+        at: seconds after the daemon has started.
+        words: what happens, for people.
+        announces: the event that the daemon should notice, or an empty text.
+        act: makes it happen.
+    """
+
+    at: float
+    words: str
+    act: Act
+    announces: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A rehearsal's script; the steps in the order of their times."""
+
+    steps: tuple[Step, ...]
+    instance: Instance = field(default_factory=Instance)
+    imdsv1: bool = False
+    hop_limit_exceeded: bool = False
+
+    @property
+    def announced(self) -> tuple[str, ...]:
+        """The events that the daemon should notice, in order."""
+        return tuple(step.announces for step in self.steps if step.announces)
+
+
+DEFAULT_STEPS: Final = ("2s rebalance", "6s terminate 120s")
+
+
+def scenario(steps: Sequence[str], *, instance: Instance | None = None, **service: bool) -> Scenario:
+    """A scenario from lines of words.
+
+    Raises:
+        ScenarioError: a line is not understood.
+    """
+    parsed = [step for line in steps for step in _steps(line)]
+    return Scenario(tuple(sorted(parsed, key=lambda step: step.at)), instance or Instance(), **service)
+
+
+def read_scenario(path: Path) -> Scenario:
+    """The scenario in a file.
+
+    Raises:
+        ScenarioError: the file cannot be read or is not understood.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ScenarioError(f"{path}: cannot be read: {error.strerror}", hint="name an existing file") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ScenarioError(f"{path}: this is not TOML: {error}", hint=_SHAPE) from None
+    return _from_document(str(path), document)
+
+
+_SHAPE = 'a scenario file holds steps = ["2s rebalance", "6s terminate 120s"]; see "spotwatch simulate --help"'
+
+
+def _from_document(source: str, document: Mapping[str, object]) -> Scenario:
+    steps, instance, service = document.get("steps"), document.get("instance", {}), document.get("service", {})
+    unknown = sorted(set(document) - {"steps", "instance", "service"})
+    if unknown:
+        raise ScenarioError(f"{source}: {unknown[0]} is not known", hint=_SHAPE)
+    if not isinstance(steps, list) or not all(isinstance(step, str) for step in steps):
+        raise ScenarioError(f"{source}: steps: write a list of texts", hint=_SHAPE)
+    _expect(source, "instance", instance, {f.name for f in fields(Instance) if f.type == "str"}, str)
+    _expect(source, "service", service, {"imdsv1", "hop_limit_exceeded"}, bool)
+    assert isinstance(instance, dict)  # noqa: S101 (for the type checker; _expect has looked)
+    assert isinstance(service, dict)  # noqa: S101 (as above)
+    return scenario(steps, instance=Instance(**instance), **service)
+
+
+def _expect(source: str, name: str, table: object, keys: set[str], kind: type) -> None:
+    if not isinstance(table, dict):
+        raise ScenarioError(f"{source}: {name}: write [{name}] and its keys below", hint=_SHAPE)
+    for key, value in table.items():
+        if key not in keys:
+            raise ScenarioError(f"{source}: {name}.{key} is not known", hint=f"known are {', '.join(sorted(keys))}")
+        if not isinstance(value, kind):
+            raise ScenarioError(f"{source}: {name}.{key}: this has to be a {kind.__name__}", hint=_SHAPE)
+
+
+def _steps(line: str) -> list[Step]:
+    """The steps in one line; a passing trouble is two, its beginning and its end."""
+    at_word, *words = line.split()
+    try:
+        at = parse_duration(at_word)
+        if words and words[0] == "trouble":
+            return _trouble(at, *words[1:])
+        return [_step(at, words)]
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise ScenarioError(f'the step "{line}" is not understood: {_why(error)}', hint=_WORDS) from None
+
+
+_WORDS = (
+    'a step is a time and what happens: "2s rebalance", "6s terminate 120s", "6s lifecycle Terminated", '
+    '"9s withdraw terminate", "3s trouble refused 4s", "3s revoke-tokens", '
+    '"5s maintenance instance-retirement 60s"'
+)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"{error} is not known"
+    return str(error) if isinstance(error, ValueError) else "words are missing or too many"
+
+
+def _step(at: float, words: Sequence[str]) -> Step:
+    match words:
+        case [("terminate" | "stop" | "hibernate") as action]:
+            return _interruption(at, action, 120.0)
+        case [("terminate" | "stop" | "hibernate") as action, left]:
+            return _interruption(at, action, _signed_duration(left))
+        case ["rebalance"]:
+            return Step(at, "rebalance recommendation", lambda s: s.recommend_rebalance(_from_now(0)), "rebalance")
+        case ["maintenance", code, left]:
+            seconds = parse_duration(left)
+            return Step(at, f"{code} scheduled in {left}", lambda s: _schedule(s, code, seconds), "maintenance")
+        case ["lifecycle", state]:
+            announces = "lifecycle" if state == "Terminated" else ""
+            return Step(at, f"target state {state}", lambda s: s.set_target_lifecycle_state(state), announces)
+        case ["withdraw", event]:
+            item = WITHDRAWABLE[event]
+            return Step(at, f"{event} withdrawn", lambda s: s.withdraw(item))
+        case ["revoke-tokens"]:
+            return Step(at, "all tokens revoked", lambda s: s.revoke_tokens())
+        case [word, *_]:
+            raise KeyError(word)
+    raise ValueError("it does not say what happens")
+
+
+def _interruption(at: float, action: str, left: float) -> Step:
+    words = f"interruption notice: {action}, {left:g} s to go"
+    return Step(at, words, lambda service: service.interrupt(action, _from_now(left)), action)
+
+
+def _trouble(at: float, kind: str, lasting: str = "") -> list[Step]:
+    fault = TROUBLES[kind]
+    steps = [Step(at, f"metadata service in trouble: {kind}", lambda service: service.trouble(fault))]
+    if lasting:
+        until = at + parse_duration(lasting)
+        steps.append(Step(until, "metadata service well again", lambda service: service.trouble(None)))
+    return steps
+
+
+def _signed_duration(text: str) -> float:
+    """A duration that may have passed already: ``-10s``."""
+    return -parse_duration(text[1:]) if text.startswith("-") else parse_duration(text)
+
+
+def _schedule(service: MetadataService, code: str, seconds: float) -> None:
+    service.schedule_maintenance([MaintenanceEvent(code=code, not_before=_from_now(seconds))])
+
+
+def _from_now(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
