@@ -47,7 +47,7 @@ def load(path: Path | None, *, builtins: Collection[str], overrides: Sequence[st
         SettingsError: with every mistake in every file.
     """
     reader = _SettingsReader(builtins)
-    for file in _files(path or DEFAULT_PATH):
+    for file in files(path or DEFAULT_PATH):
         reader.read_file(file, required=path is not None and file == path)
     for override in overrides:
         reader.read_override(override)
@@ -59,7 +59,8 @@ def drop_in_directory(path: Path) -> Path:
     return path.with_suffix(".d")
 
 
-def _files(path: Path) -> list[Path]:
+def files(path: Path) -> list[Path]:
+    """The main file and its drop-ins, in the order in which they are read."""
     return [path, *sorted(drop_in_directory(path).glob("*.toml"))]
 
 

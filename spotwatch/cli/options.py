@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from spotwatch import hooks
-from spotwatch.config import DEFAULT_PATH, load
+from spotwatch.config import DEFAULT_PATH, files, load
 from spotwatch.core.settings import Settings
 
 
@@ -33,3 +33,8 @@ def load_settings(arguments: Namespace) -> Settings:
         SettingsError: with every mistake.
     """
     return load(arguments.config, builtins=hooks.NAMES, overrides=arguments.set)
+
+
+def settings_files(arguments: Namespace) -> list[Path]:
+    """The files that the settings come from: those of them that exist."""
+    return [path for path in files(arguments.config or DEFAULT_PATH) if path.exists()]

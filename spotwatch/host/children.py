@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from spotwatch.core.errors import CommandNotStarted
 from spotwatch.core.process import Command
-from spotwatch.host.identity import Identity, identity
+from spotwatch.host.identity import Identity, identity_of
 from spotwatch.host.output import Output
 from spotwatch.host.processes import marks
 
@@ -68,7 +68,7 @@ def start(name: str, command: Command, *, output_limit: int) -> Child:
     """
     if not command.argv:
         raise CommandNotStarted("the command is empty", hint="name a program in the hook's command")
-    become = identity(command.user, command.group)
+    become = identity_of(command)
     output = _output(command, output_limit)
     try:
         if become.uid is not None:
@@ -122,6 +122,7 @@ _SHORTAGES = {
     errno.EMFILE: ("the daemon is out of file descriptors", "raise LimitNOFILE= of the service"),
     errno.ENFILE: ("the system is out of file descriptors", "raise the sysctl fs.file-max"),
     errno.ENOMEM: ("not enough memory for another process", "free memory, or raise MemoryMax= of the service"),
+    errno.ENOSYS: ("this kernel cannot tell when a process ends (pidfd_open)", "run Linux 5.3 or newer"),
     errno.E2BIG: ("arguments and environment are too long together", "pass the data in a file"),
 }
 """Reasons that have nothing to do with the file that was to be executed: message and hint."""
@@ -161,19 +162,27 @@ def _not_executable(error: OSError, command: Command) -> CommandNotStarted:
         )
     file = os.path.join(command.directory or "/", program)
     if error.errno == errno.ENOENT and os.path.exists(file):
-        return CommandNotStarted(
-            f"the interpreter of {program} is missing: {_first_line(file)}",
-            hint='correct the first line of the script (a line end from Windows, "\\r", counts as part of it)',
-        )
+        return _without_interpreter(program, _first_line(file))
     return CommandNotStarted(f"cannot execute {program}: {error.strerror}", hint=_hint(error.errno, file))
+
+
+def _without_interpreter(program: str, first_line: str) -> CommandNotStarted:
+    if not first_line.startswith("#!"):
+        return CommandNotStarted(
+            f"the dynamic loader that {program} asks for is missing", hint="install a build of it for this system"
+        )
+    return CommandNotStarted(
+        f"the interpreter of {program} is missing: {first_line!r}",
+        hint='correct the first line of the script (a line end from Windows, "\\r", counts as part of it)',
+    )
 
 
 def _first_line(file: str) -> str:
     try:
         with open(file, "rb") as script:
-            return repr(script.readline(80).rstrip(b"\n").decode(errors="replace"))
-    except OSError as error:
-        return error.strerror or "unreadable"
+            return script.readline(80).rstrip(b"\n").decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def _hint(number: int | None, file: str) -> str:

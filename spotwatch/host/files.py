@@ -2,10 +2,9 @@
 
 import contextlib
 import os
-from pathlib import Path
 
 
-def write_atomically(path: str | Path, text: str, *, mode: int = 0o644, durable: bool = False) -> None:
+def write_atomically(path: str | os.PathLike[str], text: str, *, mode: int = 0o644, durable: bool = False) -> None:
     """Replace a file's content in one step.
 
     The text goes to a file beside it, which then takes its name (rename(2)). A crash may leave that file behind; the

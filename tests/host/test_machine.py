@@ -20,6 +20,9 @@ Sh = Callable[[str], Command]
 
 MARKS = {"SPOTWATCH_DRAIN_ID": "20261122T080000Z-terminate", "SPOTWATCH_HOOK": "it"}
 
+LATE = 0.15
+"""Seconds that a busy machine may take to wake us."""
+
 LEAVES = "setsid sh -c 'echo $$ > $T/pid; exec sleep 60' &"
 """A grandchild in a session of its own, whose number is in the file `pid`."""
 
@@ -46,18 +49,18 @@ class TestClocks:
     def test_a_wait_ends_at_its_time_and_not_before(self, machine: Machine) -> None:
         until = machine.instant().boot + 0.1
         assert machine.wait(until) == []
-        assert 0 <= machine.instant().boot - until < 0.05
+        assert 0 <= machine.instant().boot - until < LATE
 
     def test_a_wait_goes_on_to_its_time_while_children_are_looked_at(self, machine: Machine, sh: Sh) -> None:
         machine.start("it", sh("sleep 60"), output_limit=1000)
         until = machine.instant().boot + 0.3
         assert machine.wait(until) == []
-        assert 0 <= machine.instant().boot - until < 0.05
+        assert 0 <= machine.instant().boot - until < LATE
 
     def test_a_time_in_the_past_just_looks(self, machine: Machine) -> None:
         before = machine.instant().boot
         assert machine.wait(before - 1000) == []
-        assert machine.instant().boot - before < 0.05
+        assert machine.instant().boot - before < LATE
 
 
 class TestSignals:
@@ -127,10 +130,10 @@ class TestEnds:
         assert run(machine, sh("kill -SEGV $$")) == ChildEnded("it", None, signal.SIGSEGV)
 
     def test_an_end_comes_at_once_and_not_at_the_next_look(self, machine: Machine, sh: Sh) -> None:
-        machine.start("it", sh("sleep 0.05"), output_limit=1000)
+        machine.start("it", sh("sleep 0.01"), output_limit=1000)
         before = machine.instant().boot
         end_of(machine)
-        assert machine.instant().boot - before < 0.15
+        assert machine.instant().boot - before < LATE
 
     def test_children_that_end_together_are_told_together(self, machine: Machine, sh: Sh) -> None:
         for name in ("first", "second"):

@@ -1,0 +1,98 @@
+"""``spotwatch status``: what the daemon sees now, and what became of the last drain."""
+
+import json
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from spotwatch.cli.options import add_settings_options, load_settings
+from spotwatch.core.errors import EX_UNAVAILABLE
+from spotwatch.core.quantity import format_duration
+from spotwatch.core.report import DrainReport, HookReport
+from spotwatch.host.lock import is_held
+from spotwatch.host.records import Records
+
+DESCRIPTION = """\
+Show what the daemon sees now (what it is doing, when the metadata service last answered, what is announced) and the
+report of the last drain.
+"""
+
+EPILOG = """\
+exit codes:
+  0   the daemon is running
+  69  it is not; what it showed last is printed all the same
+
+examples:
+  spotwatch status
+  spotwatch status --json | jq .last_drain.verdict
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's words."""
+    add_settings_options(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(arguments: Namespace) -> int:
+    """Show it."""
+    settings = load_settings(arguments)
+    records = Records(settings.state)
+    status = records.read_status()
+    pid = is_held(settings.state.runtime_directory)
+    drains = [report for report in records.reports() if report.event != "start"]
+    last = drains[-1] if drains else None
+    if arguments.json:
+        document = {**status, "running": pid is not None, "pid": pid, "last_drain": last.to_json() if last else None}
+        print(json.dumps(document, indent=2))
+    else:
+        print("\n".join([*_now(status, pid), "", *_last(last)]))
+    return 0 if pid is not None else EX_UNAVAILABLE
+
+
+def _now(status: Mapping[str, Any], pid: int | None) -> Iterator[str]:
+    instance = status["instance"]
+    facts = [fact for fact in (instance["type"], instance["availability_zone"]) if fact]
+    running = f"running, process {pid}" if pid is not None else "NOT RUNNING; this is what it showed last"
+    yield f"daemon            {running}"
+    yield f"doing             {status['doing']}"
+    yield f"instance          {instance['id'] or 'not known yet'} {', '.join(facts)}".rstrip()
+    yield f"metadata service  {status['metadata_service'] or 'has not answered'}, {_age(status['last_good_poll'])}"
+    yield f"announced         {', '.join(status['announced']) or 'nothing'}"
+    if status["clock_skew_seconds"] is not None:
+        yield f"clock             {status['clock_skew_seconds']:+.1f} s to AWS's"
+
+
+def _age(moment: str | None) -> str:
+    if moment is None:
+        return "no good poll yet"
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+    return f"last good poll {format_duration(max(0.0, seconds))} ago"
+
+
+def _last(report: DrainReport | None) -> Iterator[str]:
+    if report is None:
+        yield "no drain yet"
+        return
+    yield f"last drain        {report.drain}: {report.verdict}"
+    yield f"  noticed         {report.notice_seen_at}, {format_duration(report.seconds_left)} left"
+    if report.seconds_to_spare is not None:
+        yield f"  to spare        {format_duration(report.seconds_to_spare)}"
+    for hook in report.hooks:
+        yield f"  stage {hook.stage:<10}{hook.name}: {_hook(hook)}"
+    for problem in report.not_recorded:
+        yield f"  not recorded    {problem}"
+
+
+def _hook(hook: HookReport) -> str:
+    words = [hook.status]
+    if hook.seconds is not None:
+        words.append(f"after {format_duration(hook.seconds)}")
+    if hook.exit_code:
+        words.append(f"exit code {hook.exit_code}")
+    if hook.reason:
+        words.append(f"({hook.reason})")
+    if hook.output and hook.status != "succeeded":
+        words.append(f"see {hook.output}")
+    return " ".join(words)

@@ -1,0 +1,62 @@
+"""Looks at a command before it is needed: would it start, and who else could change what it does."""
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from spotwatch.core.errors import CommandNotStarted
+from spotwatch.core.process import Command
+from spotwatch.host.identity import identity
+
+
+def why_it_would_not_start(command: Command) -> Iterator[str]:
+    """Each reason for which this command could not be executed."""
+    program = find_program(command)
+    if program is None:
+        yield f"{command.argv[0]} does not exist"
+    elif not program.is_file():
+        yield f"{program} is not a file"
+    elif not os.access(program, os.X_OK):
+        yield f"{program} is not executable (chmod +x {program})"
+    if command.directory is not None and not Path(command.directory).is_dir():
+        yield f"its directory {command.directory} does not exist"
+    try:
+        identity(command.user, command.group)
+    except CommandNotStarted as error:
+        yield error.message
+
+
+def who_else_could_change_it(command: Command) -> Iterator[str]:
+    """Each file or directory through which others than its owner could change what this command does."""
+    program = find_program(command)
+    if program is None:
+        return
+    resolved = program.resolve()
+    for path in (resolved, *resolved.parents):
+        mode = path.stat().st_mode
+        is_sticky = stat.S_ISDIR(mode) and bool(mode & stat.S_ISVTX)
+        if _writable_by_others(path) and not is_sticky:
+            yield f"{path} can be written by others than its owner ({stat.filemode(mode)})"
+
+
+def find_program(command: Command) -> Path | None:
+    """The program that would be executed: the path in the command, or the first of this name in its PATH."""
+    name = command.argv[0]
+    if "/" in name:
+        path = Path(command.directory or "/", name)
+        return path if path.exists() else None
+    found = shutil.which(name, path=_path(command.environment))
+    return Path(found) if found else None
+
+
+def _path(environment: Mapping[str, str]) -> str:
+    return environment.get("PATH", os.defpath)
+
+
+def _writable_by_others(path: Path) -> bool:
+    """By anybody, or by a group that is not root's."""
+    status = path.stat()
+    by_group = bool(status.st_mode & stat.S_IWGRP) and status.st_gid != 0
+    return by_group or bool(status.st_mode & stat.S_IWOTH)
