@@ -34,6 +34,12 @@ DEFAULT_PATH: Final = Path("/etc/spotwatch/spotwatch.toml")
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
+_LONGEST_NAME = 100
+"""A file system takes 255 bytes, and a hook's name shares them."""
+
+_SHORTEST_KEY_PATH = 2
+"""A table and a key in it."""
+
 
 def load(path: Path | None, *, builtins: Collection[str], overrides: Sequence[str] = ()) -> Settings:
     """The settings in `path` and its drop-ins.
@@ -47,8 +53,13 @@ def load(path: Path | None, *, builtins: Collection[str], overrides: Sequence[st
         SettingsError: with every mistake in every file.
     """
     reader = _SettingsReader(builtins)
-    for file in files(path or DEFAULT_PATH):
-        reader.read_file(file, required=path is not None and file == path)
+    main = path or DEFAULT_PATH
+    reader.read_file(main, required=path is not None)
+    try:
+        for file in drop_ins(main):
+            reader.read_file(file, required=True)
+    except OSError as error:
+        reader.mistakes.append(f"{drop_in_directory(main)}: cannot be listed: {error.strerror}")
     for override in overrides:
         reader.read_override(override)
     return reader.settings()
@@ -56,12 +67,20 @@ def load(path: Path | None, *, builtins: Collection[str], overrides: Sequence[st
 
 def drop_in_directory(path: Path) -> Path:
     """Where the drop-ins of a settings file are: ``spotwatch.d`` beside ``spotwatch.toml``."""
-    return path.with_suffix(".d")
+    return path.parent / f"{path.stem}.d"
 
 
-def files(path: Path) -> list[Path]:
-    """The main file and its drop-ins, in the order in which they are read."""
-    return [path, *sorted(drop_in_directory(path).glob("*.toml"))]
+def drop_ins(path: Path) -> list[Path]:
+    """The drop-ins of a settings file, in the order in which they are read; hidden files are none.
+
+    Raises:
+        OSError: their directory is there and cannot be listed.
+    """
+    try:
+        entries = sorted(drop_in_directory(path).iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [entry for entry in entries if entry.suffix == ".toml" and not entry.name.startswith(".")]
 
 
 class _SettingsReader:
@@ -82,10 +101,10 @@ class _SettingsReader:
             if required:
                 self.mistakes.append(f"{path}: there is no such file")
         except UnicodeDecodeError:
-            self.mistakes.append(f"{path}: this is not UTF-8 text")
+            self.mistakes.append(f"{path}: this is not UTF-8 text; save it as UTF-8")
         except OSError as error:
             self.mistakes.append(f"{path}: cannot be read: {error.strerror}")
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # besides TOMLDecodeError: numbers and nesting without end
             self.mistakes.append(f"{path}: this is not TOML: {error}")
         else:
             self._read_document(str(path), document)
@@ -93,16 +112,16 @@ class _SettingsReader:
     def read_override(self, override: str) -> None:
         """Take in one ``KEY.PATH=VALUE``; the value is TOML, or a bare text."""
         key, separator, text = override.partition("=")
-        if not separator or key.startswith("hook"):
-            self.mistakes.append(f'--set {override}: write TABLE.KEY=VALUE, such as "metadata.poll_interval=1s"')
-            return
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        for part in reversed(key.strip().split(".")):
-            value = {part: value}
-        self._read_document("--set", value)
+        parts = key.strip().split(".")
+        if parts[0] == "hook":
+            self.mistakes.append(f"--set {override}: a hook cannot be set here; write it into a file")
+        elif not separator or len(parts) < _SHORTEST_KEY_PATH:
+            self.mistakes.append(f"--set {override}: write TABLE.KEY=VALUE, such as metadata.poll_interval=1s")
+        else:
+            value = _override_value(text)
+            for part in reversed(parts):
+                value = {part: value}
+            self._read_document("--set", value)
 
     def settings(self) -> Settings:
         """The settings, if nothing was wrong."""
@@ -163,6 +182,14 @@ class _SettingsReader:
             self._hooks.append(_hook(values))
 
 
+def _override_value(text: str) -> Any:
+    """What a value on the command line means: TOML if it is any, else a text, so that nobody has to quote twice."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        return text
+
+
 def _reader_of(hint: Any) -> Reader:
     """The reader in ``Annotated[type, reader]``."""
     reader: Reader = get_args(hint)[1]
@@ -186,6 +213,8 @@ def _read_name(value: object) -> str:
     name = read_text(value)
     if not set(name) <= _NAME_CHARACTERS or name.startswith("."):
         raise ValueError(f'"{name}" also names a file; write letters, digits, "-", "_" and "." only')
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(f"also names a file; write at most {_LONGEST_NAME} characters")
     return name
 
 
@@ -200,7 +229,24 @@ def _read_events(value: object) -> frozenset[EventKind]:
 def _read_environment(value: object) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise ValueError('write a table of texts, such as { LANG = "C.UTF-8" }')
+    for name, text in value.items():
+        if not name or "=" in name or "\0" in name + text:
+            raise ValueError(f'"{name}" cannot be set; write a name without "=", and no NUL characters')
     return dict(value)
+
+
+def _read_command(value: object) -> tuple[str, ...]:
+    words = _read_arguments(value) or read_words(value)
+    if not words[0].strip():
+        raise ValueError("the first text is the program; write its path")
+    return words
+
+
+def _read_arguments(value: object) -> tuple[str, ...]:
+    words = read_words(value) if value != [] else ()
+    if any("\0" in word for word in words):
+        raise ValueError("leave out the NUL characters; no program can be given one")
+    return words
 
 
 def _read_account(value: object) -> str:
@@ -211,9 +257,9 @@ HOOK_READERS: Final[Mapping[str, Reader]] = {
     "name": _read_name,
     "on": _read_events,
     "stage": read_integer,
-    "command": read_words,
+    "command": _read_command,
     "use": read_text,
-    "args": read_words,
+    "args": _read_arguments,
     "timeout": read_positive_duration,
     "reserve": read_duration,
     "start_before": read_positive_duration,
@@ -264,6 +310,7 @@ def _hook(values: Mapping[str, Any]) -> Hook:
     if "use" in values:
         given["command"] = (
             sys.executable,
+            "-P",  # or a module in the hook's directory could take the place of one of ours
             "-m",
             "spotwatch",
             "hook",

@@ -163,7 +163,6 @@ class Daemon:
             for happening in self._machine.wait(self._wakeup()):
                 self._take(happening)
             self._let_time_pass()
-        self._manager.stopping("leaving")
         self._log.info("daemon-stopped")
 
     # The loop's parts
@@ -350,6 +349,7 @@ class Daemon:
 
     def _stop(self) -> None:
         again, self._stopping = self._stopping, True
+        self._manager.stopping(self._status_line())
         execution = self._execution
         busy = execution is not None and not execution.finished
         if execution is not None and busy and (again or execution.event.kind is EventKind.START):

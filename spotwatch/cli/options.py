@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from spotwatch import hooks
-from spotwatch.config import DEFAULT_PATH, files, load
+from spotwatch.config import DEFAULT_PATH, drop_ins, load
 from spotwatch.core.settings import Settings
 
 
@@ -36,5 +36,6 @@ def load_settings(arguments: Namespace) -> Settings:
 
 
 def settings_files(arguments: Namespace) -> list[Path]:
-    """The files that the settings come from: those of them that exist."""
-    return [path for path in files(arguments.config or DEFAULT_PATH) if path.exists()]
+    """The files that settings have been loaded from."""
+    main = arguments.config or DEFAULT_PATH
+    return [*([main] if main.exists() else []), *drop_ins(main)]

@@ -156,7 +156,7 @@ class Execution:
 
     def take_event(self, event: Event, now: Instant) -> list[Progress]:
         """An event came while the drain is there."""
-        if event.kind is self._drain.event.kind:
+        if event.kind.strength >= self._drain.event.kind.strength:
             self.withdrawn = False
         return self.take(EventCame(event), now)
 

@@ -102,7 +102,7 @@ class Drain:
     """One drain of one instance, from its first event to its last hook, upgrades included.
 
     Attributes:
-        event: the strongest event so far; the hooks in force are those that are for it.
+        event: the strongest event so far that was not withdrawn; the hooks in force are those that are for it.
         deadline: when the instance has to be ready (boot clock, seconds).
         history: every event that came, with what it did.
     """
@@ -114,6 +114,7 @@ class Drain:
         self.finished_at: float | None = None
         self._settings = settings
         self._stopped = False
+        self._withdrawn = False
         self._given_since = event.seen_at
         self._hooks = tuple(sorted(hooks, key=lambda hook: hook.stage))
         self._progress: dict[str, _Progress] = {}
@@ -155,6 +156,7 @@ class Drain:
                 self._take_event(event, now)
             case EventWithdrawn(kind):
                 if kind is self.event.kind and not kind.is_interruption:
+                    self._withdrawn = True
                     self._cancel_pending(f"the {kind} event was withdrawn", now)
             case HookEnded(name, exit_code, signal):
                 self._take_end(self._progress[name], exit_code, signal, now)
@@ -177,7 +179,7 @@ class Drain:
     def _effect_of(self, event: Event) -> Effect:
         if self._stopped:
             return Effect.RECORDED
-        if event.kind.strength > self.event.kind.strength:
+        if self._withdrawn or event.kind.strength > self.event.kind.strength:
             return Effect.UPGRADED
         if event.kind is self.event.kind and event.deadline < self.deadline:
             return Effect.MOVED
@@ -186,7 +188,7 @@ class Drain:
     def _upgrade(self, event: Event, now: float) -> None:
         was_starting = self.event.kind is EventKind.START
         self.event, self.deadline, self._given_since = event, event.deadline, event.seen_at
-        self.finished_at = None
+        self.finished_at, self._withdrawn = None, False
         for progress in self._select(lambda p: p.phase is Phase.PENDING and event.kind not in p.hook.on):
             self._settle(progress, HookStatus.SUPERSEDED, now, reason=f"not for {event.kind}")
         if was_starting:
@@ -198,7 +200,7 @@ class Drain:
         self._add_hooks_for(event.kind)
 
     def _add_hooks_for(self, kind: EventKind) -> None:
-        """Make the hooks for this event pending, also those that never began under a weaker one."""
+        """Make the hooks for this event pending, also those that never began under the one before."""
         for hook in self._hooks:
             known = self._progress.get(hook.name)
             if kind in hook.on and (known is None or known.never_began):

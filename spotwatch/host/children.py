@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from spotwatch.core.errors import CommandNotStarted
 from spotwatch.core.process import Command
-from spotwatch.host.identity import Identity, identity_of
+from spotwatch.host.identity import Identity, identity
 from spotwatch.host.output import Output
 from spotwatch.host.processes import marks
 
@@ -68,7 +68,7 @@ def start(name: str, command: Command, *, output_limit: int) -> Child:
     """
     if not command.argv:
         raise CommandNotStarted("the command is empty", hint="name a program in the hook's command")
-    become = identity_of(command)
+    become = identity(command.user, command.group)
     output = _output(command, output_limit)
     try:
         if become.uid is not None:

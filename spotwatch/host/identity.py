@@ -6,7 +6,6 @@ import pwd
 from dataclasses import dataclass
 
 from spotwatch.core.errors import CommandNotStarted
-from spotwatch.core.process import Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +17,8 @@ class Identity:
     groups: tuple[int, ...] | None = None
 
 
-def identity_of(command: Command) -> Identity:
-    """The numbers for the user and the group of a command, each given by name or as a number.
+def identity(user: str | None, group: str | None) -> Identity:
+    """The numbers for a user and a group, each given by name or as a number.
 
     A user comes with the groups that a login would have (initgroups(3)), unless it is who we are already and cannot
     change anything about it.
@@ -27,10 +26,10 @@ def identity_of(command: Command) -> Identity:
     Raises:
         CommandNotStarted: there is no such user or group.
     """
-    gid = None if command.group is None else _group(command.group)
-    if command.user is None:
+    gid = None if group is None else _group(group)
+    if user is None:
         return Identity(gid=gid)
-    account = _account(command.user)
+    account = _account(user)
     if account.pw_uid == os.geteuid() != 0:
         return Identity(gid=gid)
     gid = account.pw_gid if gid is None else gid

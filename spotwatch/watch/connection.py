@@ -4,7 +4,7 @@ Failures it survives:
 
 - a slow drip: httpx limits each read, so a byte a second would never time out. Here every connect, read and write gets
   what is left of the request's one limit, headers included;
-- an answer without end: reading stops at `LARGEST_ANSWER`;
+- an answer without end: reading stops at `LARGEST_ANSWER`, and at the limit even if there always is more to read;
 - a kept-alive connection that the service closed while we were idle: asked once more on a new one;
 - proxies in the environment, which would ask the *proxy's* metadata service: ``trust_env`` is off.
 """
@@ -25,13 +25,31 @@ from spotwatch.watch.exchange import Request, Response
 LARGEST_ANSWER = 64 * 1024
 """Bytes. The longest item in use, the list of scheduled events, has a few hundred a piece."""
 
+CUT_OFF = (httpcore.NetworkError, httpcore.ProtocolError)
+"""How a kept-alive connection shows that the service has closed it."""
+
+FAILURES = (
+    *CUT_OFF,
+    httpcore.ConnectionNotAvailable,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx.StreamError,
+    httpx.CookieConflict,
+)
+"""Everything, besides being too late, that httpcore and httpx can raise; neither has one class above it all."""
+
 
 class Connection:
-    """Asks the metadata service at `endpoint`; implements `spotwatch.watch.exchange.Metadata`."""
+    """Asks the metadata service at `endpoint`; implements `spotwatch.watch.exchange.Metadata`.
 
-    def __init__(self, endpoint: str) -> None:
+    `sockets` is where its streams come from; None means the machine's own.
+    """
+
+    def __init__(self, endpoint: str, *, sockets: httpcore.NetworkBackend | None = None) -> None:
         self._endpoint = endpoint
-        self._network = _LimitedNetwork()
+        self._network = _LimitedNetwork(sockets or httpcore.SyncBackend())
         self._client = httpx.Client(
             base_url=endpoint,
             transport=_Transport(self._network),
@@ -43,25 +61,24 @@ class Connection:
         """See `Metadata.send`."""
         self._network.begin(request.limit)
         try:
-            return self._exchange(request)
-        except httpcore.TimeoutException:
+            return self._exchange_over_a_live_connection(request)
+        except (httpcore.TimeoutException, httpx.TimeoutException):
             raise self._timed_out(request) from None
-        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-            if self._network.connected:
-                raise self._unreachable(error) from None
-        return self._send_on_a_new_connection(request)
+        except FAILURES as error:
+            raise self._unreachable(error) from None
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
 
-    def _send_on_a_new_connection(self, request: Request) -> Response:
+    def _exchange_over_a_live_connection(self, request: Request) -> Response:
+        """Ask once more if it was not this request that opened the connection, and so may have found it dead."""
         try:
             return self._exchange(request)
-        except httpcore.TimeoutException:
-            raise self._timed_out(request) from None
-        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-            raise self._unreachable(error) from None
+        except CUT_OFF:
+            if self._network.connected:
+                raise
+        return self._exchange(request)
 
     def _exchange(self, request: Request) -> Response:
         with self._client.stream(request.method, request.path, headers=request.headers) as response:
@@ -87,7 +104,7 @@ def _date(header: str | None) -> datetime | None:
     """The moment in a ``Date`` header, None if there is none or it is nonsense."""
     try:
         date = parsedate_to_datetime(header) if header else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return date.replace(tzinfo=UTC) if date and date.tzinfo is None else date
 
@@ -128,8 +145,8 @@ class _Body(httpx.SyncByteStream):
 class _LimitedNetwork(httpcore.NetworkBackend):
     """Sockets that share one absolute time limit; `connected` says whether this request opened one."""
 
-    def __init__(self) -> None:
-        self._sockets = httpcore.SyncBackend()
+    def __init__(self, sockets: httpcore.NetworkBackend) -> None:
+        self._sockets = sockets
         self._until = 0.0
         self.connected = False
 
@@ -139,8 +156,15 @@ class _LimitedNetwork(httpcore.NetworkBackend):
         self.connected = False
 
     def left(self) -> float:
-        """Seconds that are left; never zero, which would make a socket non-blocking."""
-        return max(0.001, self._until - time.monotonic())
+        """Seconds that are left.
+
+        Raises:
+            httpcore.TimeoutException: none are. A socket would still hand over what has come, for as long as it comes.
+        """
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise httpcore.TimeoutException
+        return left
 
     def connect_tcp(
         self,
@@ -151,7 +175,10 @@ class _LimitedNetwork(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         self.connected = True
-        stream = self._sockets.connect_tcp(host, port, self.left(), local_address, socket_options)
+        try:
+            stream = self._sockets.connect_tcp(host, port, self.left(), local_address, socket_options)
+        except UnicodeError as error:  # from the resolver: a name of a form that no host can have
+            raise httpcore.ConnectError(str(error)) from None
         return _LimitedStream(stream, self)
 
 

@@ -26,6 +26,14 @@ ABSENCES = 3
 CLOSER_SECONDS = 1.0
 """A notice is news again if its time moved this much closer; AWS's times are approximate, and some mocks' move."""
 
+LIFECYCLE_STATES = frozenset({"Detached", "InService", "Standby", "Terminated"}) | frozenset(
+    f"Warmed:{state}" for state in ("Hibernated", "Running", "Stopped", "Terminated")
+)
+"""All that there are (Auto Scaling user guide); any other text is not from the service, or only half of one."""
+
+LONGEST_WORD = 64
+"""Characters. AWS's longest are half as long; a word goes into the environment of every hook."""
+
 LONG_PAST = timedelta(minutes=2)
 """A legacy termination time this old was missed by EC2, and stays there ("remains in the past", user guide)."""
 
@@ -77,11 +85,15 @@ class _Announcement:
 
     def make(self, event: Event) -> Iterator[Observation]:
         """Announce the event, unless it is the one announced already."""
-        self._absences = 0
+        self.stay()
         known = self.event
         if known is None or known.kind is not event.kind or known.deadline - event.deadline >= CLOSER_SECONDS:
             self.event = event
             yield Announced(event)
+
+    def stay(self) -> None:
+        """The item was there; absences are counted anew."""
+        self._absences = 0
 
     def miss(self) -> Iterator[Observation]:
         """The item was absent; withdraw what it announced once it has been so for long enough."""
@@ -106,8 +118,10 @@ class InstanceAction:
             yield from self._announcement.miss()
             return
         notice = _json_object(self.path, body)
-        action = str(notice.get("action", ""))
+        action = _word(notice.get("action"))
         time = _time(notice.get("time"))
+        if not action and time is None:
+            raise MetadataMalformed(f"{self.path} names neither an action nor a time: {_excerpt(body)}")
         if time is not None and time < reading.boot_time:
             yield from self._remark_once(body, _stale(self.path, body, reading))
             yield from self._announcement.miss()
@@ -181,6 +195,7 @@ class Rebalance:
         if self._announcement.event is None:
             event = reading.event(EventKind.REBALANCE, "rebalance", notice_time, None)
             yield from self._announcement.make(event)
+        self._announcement.stay()
 
 
 class Maintenance:
@@ -206,6 +221,7 @@ class Maintenance:
         event = reading.event(EventKind.MAINTENANCE, first.code, first.not_before, due)
         if self._announcement.event is None or due is not None:
             yield from self._announcement.make(event)
+        self._announcement.stay()
 
     def _say_what_is_new(self, active: list["_Scheduled"]) -> Iterator[Observation]:
         for event in active:
@@ -233,15 +249,18 @@ def _scheduled(entry: object) -> _Scheduled:
         raise MetadataMalformed(f"{Maintenance.path} holds an entry that is no object")
     try:
         not_before = parsedate_to_datetime(str(entry["NotBefore"]))
-        return _Scheduled(
-            id=str(entry["EventId"]),
-            code=str(entry["Code"]),
-            state=str(entry["State"]),
+        scheduled = _Scheduled(
+            id=_word(entry["EventId"]),
+            code=_word(entry["Code"]),
+            state=_word(entry["State"]),
             description=str(entry.get("Description", "")),
-            not_before=not_before if not_before.tzinfo else not_before.replace(tzinfo=UTC),
+            not_before=not_before.astimezone(UTC) if not_before.tzinfo else not_before.replace(tzinfo=UTC),
         )
-    except (KeyError, ValueError) as error:
-        raise MetadataMalformed(f"{Maintenance.path} holds an entry that cannot be read: {error}") from None
+    except (KeyError, ValueError, OverflowError, RecursionError) as error:
+        raise MetadataMalformed(f"{Maintenance.path} holds an entry that cannot be read: {error!r}") from None
+    if not (scheduled.id and scheduled.code and scheduled.state):
+        raise MetadataMalformed(f"{Maintenance.path} holds an entry without an id, a code or a state")
+    return scheduled
 
 
 class TargetLifecycleState:
@@ -255,11 +274,14 @@ class TargetLifecycleState:
 
     def take(self, body: str | None, reading: Reading) -> Iterator[Observation]:
         """See `Item.take`."""
-        state = (body or "").strip()
+        state = "" if body is None else body.strip()
+        if body is not None and state not in LIFECYCLE_STATES:
+            raise MetadataMalformed(f"{self.path} holds no lifecycle state: {_excerpt(body)}")
         self._was_in_service = self._was_in_service or state == "InService"
         if self._leaves_service(state):
             if self._announcement.event is None:
                 yield from self._announcement.make(reading.event(EventKind.LIFECYCLE, state, None, None))
+            self._announcement.stay()
         else:
             yield from self._announcement.miss()
 
@@ -277,8 +299,13 @@ def _time(value: object) -> datetime | None:
     """The time in a text, None if it is none."""
     try:
         return parse_utc(value) if isinstance(value, str) else None
-    except ValueError:
+    except (ValueError, OverflowError):  # too large: the first or last day of the calendar, with an offset
         return None
+
+
+def _word(value: object) -> str:
+    """A word of AWS's, empty if it is none. It may become an environment variable, which bears no NUL."""
+    return value if isinstance(value, str) and value.isprintable() and len(value) <= LONGEST_WORD else ""
 
 
 def _json_object(path: str, body: str) -> dict[str, Any]:

@@ -41,6 +41,9 @@ RENEWAL_SHARE = 0.9
 RENEWAL_RETRY_SECONDS = 60.0
 """After a failed renewal the old token serves on, and a new one is asked for this much later."""
 
+CONCLUSIVE_SECONDS = 0.05
+"""A token request that waited less than this in vain says nothing of the hop limit: the caller had no more time."""
+
 Flow = Generator[Request, Response, str | None]
 
 _HOP_LIMIT_HINT = (
@@ -61,15 +64,13 @@ class Session:
         self._ttl = max(1, min(LONGEST_TTL, round(token_ttl)))
         self._imdsv1 = imdsv1
         self._now = now
-        self._token = ""
-        self._renew_at = self._expires_at = self._tokenless_until = float("-inf")
+        self._version = ""
+        self._forget()
 
     @property
     def version(self) -> str:
-        """``IMDSv2`` while there is a token, ``IMDSv1`` while there can be none, else an empty text."""
-        if self._token:
-            return "IMDSv2"
-        return "IMDSv1" if self._tokenless else ""
+        """How the last item was asked for, ``IMDSv2`` or ``IMDSv1``; an empty text before the first."""
+        return self._version
 
     def get(self, item: str) -> Flow:
         """Ask for an item under ``/latest/meta-data/``.
@@ -80,27 +81,34 @@ class Session:
         yield from self._have_token()
         response = yield self._request(item)
         if response.status == 401:
-            self._token, self._tokenless_until = "", float("-inf")
+            self._forget()
             yield from self._fetch_token()
             response = yield self._request(item)
+            if response.status == 401 and self._why_tokenless is not None:
+                # Without a token is allowed here, but not over there: that none can be had is the trouble.
+                raise self._why_tokenless
         return _text(item, response)
 
-    @property
-    def _tokenless(self) -> bool:
-        return self._now() < self._tokenless_until
+    def _forget(self) -> None:
+        """There is no token, and no verdict that there can be none."""
+        self._token = ""
+        self._renew_at = self._expires_at = self._tokenless_until = float("-inf")
+        self._why_tokenless: MetadataError | None = None
 
     def _request(self, item: str) -> Request:
+        self._version = "IMDSv2" if self._token else "IMDSv1"
         headers = {TOKEN_HEADER: self._token} if self._token else {}
         return Request("GET", META_DATA + item, self._timeout, headers)
 
     def _have_token(self) -> Generator[Request, Response, None]:
-        if self._tokenless or (self._token and self._now() < self._renew_at):
+        now = self._now()
+        if now < self._tokenless_until or now < self._renew_at:
             return
         try:
             yield from self._fetch_token()
         except MetadataError:
             if self._now() >= self._expires_at:
-                self._token = ""
+                self._forget()
                 raise
             self._renew_at = self._now() + RENEWAL_RETRY_SECONDS
 
@@ -110,6 +118,8 @@ class Session:
         try:
             response = yield request
         except MetadataTimedOut as error:
+            if self._now() - asked_at < min(CONCLUSIVE_SECONDS, request.limit / 2):
+                raise
             self._without_token(
                 MetadataTokenUnanswered(f"no answer to the token request: {error.message}", hint=_HOP_LIMIT_HINT)
             )
@@ -122,16 +132,16 @@ class Session:
                 )
             )
             return
-        self._token = _granted(response)
+        self._token, self._why_tokenless = _granted(response), None
         self._renew_at = asked_at + RENEWAL_SHARE * self._ttl
         self._expires_at = asked_at + self._ttl
 
     def _without_token(self, error: MetadataError) -> None:
         """Go on with IMDSv1 if the settings allow it and no valid token is left."""
-        if not self._imdsv1 or (self._token and self._now() < self._expires_at):
+        if not self._imdsv1 or self._now() < self._expires_at:
             raise error
-        self._token = ""
-        self._tokenless_until = self._now() + TOKENLESS_SECONDS
+        self._forget()
+        self._tokenless_until, self._why_tokenless = self._now() + TOKENLESS_SECONDS, error
 
 
 def _granted(response: Response) -> str:
@@ -160,8 +170,8 @@ def _failure(what: str, response: Response) -> MetadataError:
             return MetadataThrottled(f"asked for {what}: throttled (status {status})")
         case 401:
             return MetadataRefused(
-                f"asked for {what}: a new token was refused too (status 401)",
-                hint="check what answers at the endpoint; a real service accepts the token that it has just granted",
+                f"asked for {what}: refused, and no new token helps (status 401)",
+                hint="right after a launch this passes; later, check what answers at the endpoint",
             )
         case 403:
             return MetadataRefused(f"asked for {what}: forbidden (status 403)", hint=_OFF_HINT)

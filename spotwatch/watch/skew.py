@@ -1,11 +1,16 @@
 """How far AWS's clock is ahead of the system's, from the ``Date`` headers of the metadata service."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from spotwatch.core.instant import Instant
 
 RESOLUTION = timedelta(seconds=1)
 """A ``Date`` header names the second and drops the rest."""
+
+EARLIEST = datetime(2006, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+"""EC2's first year, and one that no clock in working order shows: a date outside is nonsense, and at the ends of the
+calendar it could not be reckoned with."""
 
 
 class ClockSkew:
@@ -33,8 +38,14 @@ class ClockSkew:
         return (self._least + self._most) / 2
 
     def observe(self, date: datetime, asked: Instant, answered: Instant) -> None:
-        """Take in one answer."""
-        least, most = date - answered.utc, date + RESOLUTION - asked.utc
+        """Take in one answer; a date that no clock of AWS can show is ignored.
+
+        The time that passed is taken from the boot clock, so that it does not matter if the system's clock was set
+        meanwhile.
+        """
+        if not EARLIEST <= date <= LATEST:
+            return
+        least, most = date - answered.utc, date + RESOLUTION - answered.utc_of(asked.boot)
         if self._least is not None and self._most is not None:
             narrowed = max(least, self._least), min(most, self._most)
             if narrowed[0] <= narrowed[1]:

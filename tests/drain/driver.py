@@ -7,6 +7,7 @@ say how the hooks behave.
 from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from operator import itemgetter
 from typing import Any
 
@@ -67,6 +68,13 @@ class Bench:
     def step(self, now: float, *happenings: Happening) -> list[str]:
         """What the machine orders at this time when these things happen (nothing but time, if none is named)."""
         return [in_words(order) for one in happenings or (TimePassed(),) for order in self.drain.step(one, now)]
+
+    def run_out(self, *, until: float = inf) -> list[str]:
+        """Step at the machine's own wakeups while no end of a hook is ever seen; all orders, each with its time."""
+        words: list[str] = []
+        while (now := self.drain.wakeup()) is not None and now < until:
+            words += [f"{now:g} {word}" for word in self.step(now)]
+        return words
 
     def come(self, now: float, kind: str, seconds: float) -> list[str]:
         """Another event is seen, which leaves these seconds."""

@@ -1,12 +1,14 @@
 """The drain machine, one promise at a time. Times are seconds since the notice; see `Bench` for the words."""
 
+from dataclasses import replace
+
 import pytest
 
 from spotwatch.core.event import EventKind
 from spotwatch.core.hook import Hook, HookStatus, OnFailure
 from spotwatch.drain.machine import Effect
 from spotwatch.drain.orders import EventWithdrawn, HookEnded, HookNotStarted, StopAsked
-from tests.drain.driver import Bench, Driver, make_event
+from tests.drain.driver import Bench
 from tests.drain.driver import make_hook as hook
 
 NOT_SEEN = "its end was not seen after SIGKILL"
@@ -140,19 +142,499 @@ SHARING = [hook("drain", 10), hook("flush", 20, reserve=10.0), hook("bye", 30, r
 
 
 @pytest.mark.parametrize(
-    ("seconds", "allowed"),
+    ("seconds", "starts"),
     [
-        (120.0, {"drain": 94.5, "flush": 10.0, "bye": 5.0}),
-        (40.0, {"drain": 14.5, "flush": 10.0, "bye": 5.0}),
-        (25.0, {"drain": 1.625, "flush": 10.0, "bye": 5.0}),
-        (10.0, {"flush": 0.975, "bye": 5.0}),
-        (2.0, {"bye": 1.17}),
+        (120.0, ["0 start drain 94.5", "97 start flush 10", "109.5 start bye 5.125"]),
+        (40.0, ["0 start drain 14.5", "17 start flush 10", "29.5 start bye 5.125"]),
+        (25.0, ["0 start drain 1.625", "2.5 start flush 10", "15 start bye 5.125"]),
+        (10.0, ["0 start flush 0.975", "1.5 start bye 5.125"]),
+        (2.0, ["0 start bye 1.17"]),
     ],
 )
-def test_hooks_that_use_all_their_time_leave_the_reserves_whole(seconds: float, allowed: dict[str, float]) -> None:
+def test_hooks_that_never_end_leave_the_reserves_whole(seconds: float, starts: list[str]) -> None:
     bench = Bench(*SHARING, seconds=seconds, margin=3.0)
-    endless = {name: [] for name in allowed}
-    words = [word for now in _wakeups(bench) for word in bench.step(now) if word.startswith("start")]
-    assert words == [f"start {name} {seconds:g}" for name, seconds in allowed.items()]
-    assert bench.drain.finished_at is not None
-    assert len(endless) == len(allowed)
+    assert [word for word in bench.run_out() if "start" in word] == starts
+    assert bench.drain.finished_at == pytest.approx(seconds - min(3.0, 0.1 * seconds))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reasons"),
+    [
+        (40.0, {}),
+        (10.0, {"drain": "10 s left, and later stages have 20 s reserved"}),
+        (
+            2.0,
+            {
+                "drain": "2 s left, and later stages have 20 s reserved",
+                "flush": "2 s left, and later stages have 7.5 s reserved",
+            },
+        ),
+        (
+            0.0,
+            {
+                "drain": "0 s left, and later stages have 20 s reserved",
+                "flush": "0 s left, and later stages have 7.5 s reserved",
+                "bye": "0 s left",
+            },
+        ),
+    ],
+)
+def test_on_short_notice_the_earlier_hooks_are_given_up_with_the_reason(
+    seconds: float, reasons: dict[str, str]
+) -> None:
+    bench = Bench(*SHARING, seconds=seconds)
+    bench.step(0)
+    assert {outcome.hook: outcome.reason for outcome in bench.drain.outcomes} == reasons
+    assert set(bench.statuses.values()) <= {"given-up"}
+
+
+def test_a_deadline_in_the_past_gives_every_hook_up_at_once() -> None:
+    bench = Bench(hook("a", always=True), hook("b", 20, start_before=5.0), seconds=-30)
+    assert bench.step(0) == []
+    assert bench.statuses == {"a": "given-up", "b": "given-up"}
+    assert bench.drain.finished_at == 0
+
+
+def test_hooks_side_by_side_share_their_reserves() -> None:
+    bench = Bench(hook("a"), hook("b", 20, reserve=10.0), hook("c", 20, reserve=4.0))
+    assert bench.step(0) == ["start a 105"]
+
+
+def test_a_reserve_is_free_again_when_its_stage_needs_it_no_more() -> None:
+    """Here because the event for which it was kept gave way to a stronger one."""
+    bench = Bench(
+        hook("a", on="rebalance terminate"), hook("b", 20, on="rebalance", reserve=50.0), kind="rebalance", seconds=100
+    )
+    assert bench.step(0) == ["start a 45"]
+    bench.come(1, "terminate", 99)
+    assert bench.drain.wakeup() == 97.5
+
+
+# Late starts
+
+
+def test_a_late_start_waits_for_its_time_and_holds_up_the_stages_behind_it() -> None:
+    bench = Bench(hook("a", 10), hook("late", 10, start_before=30.0), hook("c", 20))
+    assert bench.step(0) == ["start a 117.5"]
+    assert bench.end(1, "a") == []
+    assert bench.drain.wakeup() == 90
+    assert bench.step(89.9) == []
+    assert bench.step(90) == ["start late 27.5"]
+    assert bench.end(91, "late") == ["start c 26.5"]
+
+
+def test_a_late_start_still_waits_for_the_stages_before_it() -> None:
+    bench = Bench(hook("a", 10), hook("late", 20, start_before=100.0))
+    bench.step(0)
+    assert bench.step(21) == []
+    assert bench.end(30, "a") == ["start late 87.5"]
+
+
+def test_on_short_notice_a_late_start_is_at_once() -> None:
+    assert Bench(hook("late", start_before=30.0), seconds=20).step(0) == ["start late 17.5"]
+
+
+@pytest.mark.parametrize(
+    ("later", "reason"),
+    [
+        ([], "its start, 2 s before the deadline, lies in the margin"),
+        (
+            [hook("b", 20, reserve=20.0)],
+            "its start, 2 s before the deadline, lies in the 22.5 s reserved for later stages",
+        ),
+    ],
+    ids=["margin", "reserve"],
+)
+def test_a_start_too_late_to_be_of_use_is_given_up_before_it_holds_up_anyone(later: list[Hook], reason: str) -> None:
+    bench = Bench(hook("late", start_before=2.0), *later, margin=3.0)
+    bench.step(0)
+    assert bench.outcome("late").status is HookStatus.GIVEN_UP
+    assert bench.outcome("late").reason == reason
+    assert bench.drain.running == [one.name for one in later]
+
+
+# Failures
+
+
+@pytest.mark.parametrize("how", ["fails", "cannot be started", "times out", "is killed", "is given up"])
+def test_after_a_stopping_hook_fails_only_always_hooks_run(how: str) -> None:
+    bench = Bench(
+        hook("a", 10, on_failure=STOPPING, timeout=10.0),
+        hook("b", 20),
+        hook("c", 30, always=True, reserve=120.0 if how == "is given up" else 0.0),
+    )
+    bench.step(0)
+    if how == "fails":
+        bench.end(1, "a", exit_code=1)
+    elif how == "cannot be started":
+        bench.step(1, HookNotStarted("a", "no such file"))
+    elif how == "times out":
+        bench.step(10)
+        bench.end(11, "a", None, 15)
+    elif how == "is killed":
+        bench.run_out(until=13)
+    assert bench.statuses["b"] == "skipped"
+    assert bench.outcome("b").reason == "a (stage 10) failed"
+    assert bench.drain.running == ["c"]
+
+
+def test_a_failure_that_does_not_stop_changes_nothing_for_the_others() -> None:
+    bench = Bench(hook("a", 10), hook("b", 20))
+    bench.step(0)
+    assert bench.end(1, "a", exit_code=1) == ["start b 116.5"]
+
+
+def test_a_stopping_hook_that_succeeds_stops_nothing() -> None:
+    bench = Bench(hook("a", 10, on_failure=STOPPING), hook("b", 20))
+    bench.step(0)
+    assert bench.end(1, "a") == ["start b 116.5"]
+
+
+def test_a_stopping_failure_spares_its_own_stage() -> None:
+    bench = Bench(hook("a", 10, on_failure=STOPPING), hook("late", 10, start_before=20.0), hook("c", 20))
+    bench.step(0)
+    bench.end(1, "a", exit_code=1)
+    assert bench.statuses == {"a": "failed", "c": "skipped"}
+    assert bench.step(100) == ["start late 17.5"]
+
+
+def test_a_hook_that_cannot_be_started_never_ran_and_the_next_stage_begins() -> None:
+    bench = Bench(hook("a", 10), hook("b", 20))
+    bench.step(0)
+    assert bench.step(0, HookNotStarted("a", "no such file")) == ["start b 117.5"]
+    outcome = bench.outcome("a")
+    assert (outcome.status, outcome.reason) == (HookStatus.NOT_STARTED, "no such file")
+    assert (outcome.started_at, outcome.allowed) == (None, None)
+
+
+# Upgrades
+
+
+def test_an_upgrade_before_the_first_step_supersedes_what_is_not_for_it() -> None:
+    bench = Bench(hook("a", on="rebalance"), hook("b", on="rebalance terminate"), kind="rebalance", seconds=600)
+    assert bench.come(0, "terminate", 100) == ["start b 97.5"]
+    assert bench.statuses == {"a": "superseded"}
+    assert bench.outcome("a").reason == "not for terminate"
+
+
+def test_an_upgrade_lets_running_hooks_go_on_with_their_new_limit() -> None:
+    both, weak = hook("both", on="rebalance terminate"), hook("weak", on="rebalance")
+    bench = Bench(both, weak, kind="rebalance", seconds=600)
+    assert bench.step(0) == ["start both 597.5", "start weak 597.5"]
+    assert bench.come(50, "terminate", 100) == []
+    assert bench.run_out(until=150) == ["147.5 term both", "147.5 term weak", "149.5 kill both", "149.5 kill weak"]
+
+
+def test_an_upgrade_that_leaves_no_time_ends_running_hooks_for_the_sake_of_the_reserves() -> None:
+    bench = Bench(
+        hook("a", 10, on="rebalance"), hook("b", 20, on="terminate", reserve=10.0), kind="rebalance", seconds=600
+    )
+    bench.step(0)
+    assert bench.come(50, "terminate", 12.5) == ["term a", "kill a", "start b 10"]
+    assert bench.statuses == {"a": "killed"}
+
+
+def test_an_upgrade_keeps_a_terminating_hook_terminating() -> None:
+    bench = Bench(hook("a", 10, on="rebalance terminate", timeout=5.0), hook("b", 20), kind="rebalance", seconds=600)
+    bench.step(0)
+    assert bench.step(5) == ["term a"]
+    assert bench.come(6, "terminate", 100) == []
+    assert bench.step(7) == ["kill a"]
+    assert bench.end(7.1, "a", None, 9) == ["start b 96.4"]
+    assert bench.statuses == {"a": "killed"}
+
+
+def test_an_upgrade_of_a_finished_drain_starts_what_has_not_run_yet() -> None:
+    bench = Bench(hook("a", on="rebalance terminate"), hook("b"), kind="rebalance", seconds=600)
+    bench.step(0)
+    bench.end(1, "a")
+    assert bench.drain.finished_at == 1
+    assert bench.come(200, "terminate", 100) == ["start b 97.5"]
+    assert bench.drain.finished_at is None
+    bench.end(201, "b")
+    assert (bench.statuses, bench.drain.finished_at) == ({"a": "succeeded", "b": "succeeded"}, 201)
+
+
+def test_an_upgrade_with_nothing_left_to_do_finishes_at_once() -> None:
+    bench = Bench(hook("a", on="rebalance terminate"), kind="rebalance", seconds=600)
+    bench.step(0)
+    bench.end(1, "a", exit_code=1)
+    assert bench.come(200, "terminate", 100) == []
+    assert (bench.drain.wakeup(), bench.statuses) == (None, {"a": "failed"})
+
+
+def test_new_hooks_of_a_lower_stage_start_beside_a_running_one_of_a_higher_stage() -> None:
+    bench = Bench(hook("high", 50, on="rebalance"), hook("low", 10), hook("later", 60), kind="rebalance", seconds=600)
+    bench.step(0)
+    assert bench.come(5, "terminate", 100) == ["start low 97.5"]
+    assert bench.end(6, "low") == []
+    assert bench.end(7, "high") == ["start later 95.5"]
+
+
+class TestAHookThatNeverBeganHasItsChanceUnderAStrongerEvent:
+    """Done stays done, but these are not: the instance goes away, and the hook is there for that."""
+
+    def test_superseded(self) -> None:
+        bench = Bench(hook("arm", 10, on="start"), hook("it", 20, on="start terminate"), kind="start")
+        bench.step(0)
+        bench.come(1, "maintenance", 100)
+        assert bench.statuses == {"it": "superseded"}
+        bench.end(2, "arm")
+        assert bench.come(3, "terminate", 100) == ["start it 97.5"]
+
+    def test_canceled(self) -> None:
+        bench = Bench(*self.hooks(), kind="maintenance")
+        bench.step(0)
+        bench.step(1, EventWithdrawn(EventKind.MAINTENANCE))
+        assert bench.statuses == {"it": "canceled"}
+        bench.end(2, "first")
+        assert bench.come(3, "terminate", 100) == ["start it 97.5"]
+
+    def test_skipped(self) -> None:
+        bench = Bench(*self.hooks(), kind="maintenance")
+        bench.step(0)
+        bench.end(2, "first", exit_code=1)
+        assert bench.statuses == {"first": "failed", "it": "skipped"}
+        assert bench.come(3, "terminate", 100) == ["start it 97.5"]
+
+    def test_given_up(self) -> None:
+        first, it = self.hooks()
+        bench = Bench(replace(first, on_failure=OnFailure.CONTINUE), it, kind="maintenance", seconds=60)
+        bench.run_out()
+        assert bench.statuses == {"first": "killed", "it": "given-up"}
+        assert bench.come(70, "terminate", 100) == ["start it 97.5"]
+
+    def test_skipped_again_if_the_failure_counts_for_the_stronger_event_too(self) -> None:
+        first, it = self.hooks(on="maintenance terminate")
+        bench = Bench(first, it, kind="maintenance")
+        bench.step(0)
+        bench.end(2, "first", exit_code=1)
+        assert bench.come(3, "terminate", 100) == []
+        assert bench.statuses == {"first": "failed", "it": "skipped"}
+
+    def hooks(self, on: str = "maintenance") -> tuple[Hook, Hook]:
+        return hook("first", 10, on=on, on_failure=STOPPING), hook("it", 20, on="maintenance terminate")
+
+
+def test_a_hook_that_could_not_be_started_is_not_tried_again() -> None:
+    bench = Bench(hook("a", on="rebalance terminate"), kind="rebalance")
+    bench.step(0)
+    bench.step(0, HookNotStarted("a", "no such file"))
+    assert bench.come(1, "terminate", 100) == []
+    assert bench.statuses == {"a": "not-started"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "seconds", "effect", "deadline"),
+    [
+        ("terminate", 90.0, Effect.MOVED, 100.0),
+        ("terminate", 110.0, Effect.RECORDED, 120.0),
+        ("terminate", 115.0, Effect.RECORDED, 120.0),
+        ("rebalance", 5.0, Effect.RECORDED, 120.0),
+        ("hibernate", 5.0, Effect.RECORDED, 120.0),
+    ],
+    ids=["closer", "same", "later", "weaker", "hibernate"],
+)
+def test_after_a_terminate_notice_only_a_closer_one_matters(
+    kind: str, seconds: float, effect: Effect, deadline: float
+) -> None:
+    bench = Bench(hook("a"), hook("weak", on="rebalance hibernate"))
+    bench.step(0)
+    assert bench.come(10, kind, seconds) == []
+    assert bench.drain.deadline == deadline
+    assert [one for _, one in bench.drain.history] == [Effect.BEGAN, effect]
+    assert bench.run_out(until=deadline) == [f"{deadline - 2.5:g} term a", f"{deadline - 0.5:g} kill a"]
+
+
+def test_every_event_upgrades_the_drains_of_all_weaker_ones() -> None:
+    bench = Bench(kind="start")
+    for kind in list(EventKind)[1:]:
+        bench.come(0, kind, 100)
+        assert bench.drain.event.kind is kind
+    assert [effect for _, effect in bench.drain.history] == [Effect.BEGAN] + [Effect.UPGRADED] * 7
+
+
+# Arming hooks and their opposite
+
+
+def armed(timeout: float | None = None, reserve: float = 0.0) -> Bench:
+    """A drain that arms the instance, with a hook that undoes the arming."""
+    arm, more = hook("arm", 50, on="start", timeout=timeout), hook("more", 60, on="start")
+    return Bench(arm, more, hook("disarm", 10, reserve=reserve), kind="start", seconds=300)
+
+
+def test_nothing_starts_until_the_arming_hooks_are_gone() -> None:
+    bench = armed()
+    bench.step(0)
+    assert bench.come(5, "terminate", 100) == ["term arm"]
+    assert bench.statuses == {"more": "superseded"}
+    assert bench.step(6) == []
+    assert bench.end(6.5, "arm", None, 15) == ["start disarm 96"]
+    assert bench.statuses == {"arm": "superseded", "more": "superseded"}
+
+
+def test_an_arming_hook_that_does_not_go_is_killed_and_then_no_longer_waited_for() -> None:
+    bench = armed()
+    bench.step(0)
+    assert bench.come(5, "terminate", 100) == ["term arm"]
+    assert bench.run_out(until=8) == ["7 kill arm", "7.5 start disarm 95"]
+
+
+@pytest.mark.parametrize(
+    ("seen_at", "orders"),
+    [(21.0, ["22 kill arm", "22.5 start disarm 96"]), (22.2, ["22.5 start disarm 97.2"])],
+    ids=["terminating", "killed"],
+)
+def test_an_arming_hook_whose_time_was_up_anyway_is_waited_for_as_well(seen_at: float, orders: list[str]) -> None:
+    bench = armed(timeout=20.0)
+    bench.run_out(until=seen_at)
+    assert bench.come(seen_at, "terminate", 100) == []
+    assert bench.run_out(until=23) == orders
+
+
+def test_arming_hooks_do_not_eat_the_reserves_of_any_stage() -> None:
+    bench = armed(reserve=7.5)
+    bench.step(0)
+    assert bench.come(5, "terminate", 11) == ["term arm"]
+    assert bench.run_out(until=7) == ["5.5 kill arm", "6 start disarm 7.5"]
+
+
+def test_a_hook_for_start_and_for_the_stronger_event_is_left_running() -> None:
+    bench = Bench(hook("both", on="start terminate"), hook("b"), kind="start")
+    bench.step(0)
+    assert bench.come(5, "terminate", 100) == ["start b 97.5"]
+    assert bench.drain.running == ["both", "b"]
+
+
+# Withdrawals
+
+
+def test_a_withdrawn_maintenance_cancels_what_is_pending_and_lets_the_running_end() -> None:
+    bench = Bench(hook("a", 10, on="maintenance"), hook("b", 20, on="maintenance", always=True), kind="maintenance")
+    bench.step(0)
+    assert bench.step(5, EventWithdrawn(EventKind.MAINTENANCE)) == []
+    assert bench.statuses == {"b": "canceled"}
+    assert bench.outcome("b").reason == "the maintenance event was withdrawn"
+    bench.end(6, "a")
+    assert (bench.statuses["a"], bench.drain.finished_at) == ("succeeded", 6)
+
+
+@pytest.mark.parametrize(
+    ("drain", "withdrawn"),
+    [("terminate", "terminate"), ("stop", "stop"), ("terminate", "maintenance"), ("rebalance", "maintenance")],
+)
+def test_other_withdrawals_change_nothing(drain: str, withdrawn: str) -> None:
+    """An interruption notice is not taken back, and of a weaker event the drain is independent by now."""
+    bench = Bench(hook("a", 10, on=drain), hook("b", 20, on=drain), kind=drain)
+    bench.step(0)
+    assert bench.step(5, EventWithdrawn(EventKind(withdrawn))) == []
+    assert bench.statuses == {}
+    assert bench.end(6, "a") == ["start b 111.5"]
+
+
+@pytest.mark.parametrize("kind", ["maintenance", "rebalance", "terminate"], ids=["same", "weaker", "stronger"])
+def test_after_a_withdrawal_the_next_event_counts_whatever_its_strength(kind: str) -> None:
+    bench = Bench(hook("a", 10, on="maintenance"), hook("b", 20, on=f"maintenance {kind}"), kind="maintenance")
+    bench.step(0)
+    bench.step(5, EventWithdrawn(EventKind.MAINTENANCE))
+    assert bench.come(6, kind, 600) == []
+    assert (bench.drain.event.kind, bench.drain.history[-1][1]) == (kind, Effect.UPGRADED)
+    assert bench.end(7, "a") == ["start b 596.5"]
+
+
+# Told to stop
+
+
+def test_told_to_stop_all_running_hooks_are_ended_and_the_pending_canceled() -> None:
+    bench = Bench(hook("a", 10), hook("b", 10), hook("c", 20, always=True), hook("late", 10, start_before=1.0))
+    bench.step(0)
+    assert bench.step(5, StopAsked()) == ["term a", "term b"]
+    assert bench.statuses == {"late": "canceled", "c": "canceled"}
+    assert bench.end(5.1, "a", None, 15) == []
+    assert bench.run_out() == ["7 kill b"]
+    assert bench.statuses == {"a": "canceled", "b": "canceled", "late": "canceled", "c": "canceled"}
+    assert bench.drain.finished_at == 7.5
+
+
+def test_told_to_stop_twice_a_hook_is_sent_term_once() -> None:
+    bench = Bench(hook("a"))
+    bench.step(0)
+    assert bench.step(5, StopAsked(), StopAsked()) == ["term a"]
+
+
+def test_told_to_stop_before_the_first_step_nothing_starts() -> None:
+    bench = Bench(hook("a"))
+    assert bench.step(0, StopAsked()) == []
+    assert (bench.statuses, bench.drain.finished_at) == ({"a": "canceled"}, 0)
+
+
+def test_told_to_stop_a_hook_that_was_being_ended_keeps_its_status() -> None:
+    bench = Bench(hook("a", timeout=5.0))
+    bench.step(0)
+    bench.step(5)
+    assert bench.step(6, StopAsked()) == []
+    bench.end(6.5, "a", None, 15)
+    assert bench.statuses == {"a": "timed-out"}
+
+
+def test_told_to_stop_a_finished_drain_stays_as_it_is() -> None:
+    bench = Bench(hook("a"))
+    bench.step(0)
+    bench.end(1, "a")
+    assert bench.step(2, StopAsked()) == []
+    assert (bench.statuses, bench.drain.finished_at) == ({"a": "succeeded"}, 1)
+
+
+def test_once_told_to_stop_no_event_starts_anything_again() -> None:
+    bench = Bench(hook("a", on="rebalance"), hook("b"), kind="rebalance")
+    bench.step(0)
+    bench.step(5, StopAsked())
+    assert bench.come(6, "terminate", 100) == []
+    assert bench.drain.history[-1][1] is Effect.RECORDED
+    assert bench.end(6.5, "a", None, 15) == []
+    assert bench.drain.finished_at == 6.5
+
+
+# Order of orders, lateness, processes that do not die
+
+
+def test_one_step_ends_hooks_before_it_starts_others() -> None:
+    bench = Bench(
+        hook("x", 30, on="rebalance", timeout=5.0), hook("a", 10), hook("b", 10), kind="rebalance", seconds=600
+    )
+    bench.step(0)
+    assert bench.come(5, "terminate", 100) == ["term x", "start a 97.5", "start b 97.5"]
+
+
+def test_a_process_that_cannot_be_killed_does_not_hold_up_the_next_stage() -> None:
+    """Uninterruptible sleep: a hung network file system, say."""
+    bench = Bench(hook("hung", 10, timeout=10.0), hook("b", 20))
+    assert bench.run_out(until=13) == ["0 start hung 10", "10 term hung", "12 kill hung", "12.5 start b 105"]
+    assert bench.outcome("hung").reason == NOT_SEEN
+    assert bench.end(60, "hung", None, 9) == []
+    assert bench.drain.running == ["b"]
+
+
+def test_woken_hours_after_the_deadline_the_drain_ends_everything_in_one_step() -> None:
+    bench = Bench(hook("a", 10), hook("b", 10, start_before=10.0), hook("c", 20, always=True, reserve=5.0))
+    bench.step(0)
+    assert bench.step(HOURS) == ["term a", "kill a"]
+    assert bench.statuses == {"a": "killed", "b": "given-up", "c": "given-up"}
+    assert (bench.drain.finished_at, bench.drain.wakeup()) == (HOURS, None)
+
+
+def test_woken_seconds_late_the_time_that_is_left_is_dealt_out_afresh() -> None:
+    bench = Bench(hook("a", 10, timeout=10.0), hook("b", 20, reserve=10.0))
+    bench.step(0)
+    assert bench.step(14) == ["term a"]
+    assert bench.step(20) == ["kill a"]
+    assert bench.step(110) == ["start b 7.5"]
+
+
+def test_a_finished_drain_orders_nothing_more() -> None:
+    bench = Bench(hook("a"))
+    bench.step(0)
+    bench.end(1, "a")
+    assert bench.step(500) == []
+    assert bench.step(501, HookEnded("a", 0, None), HookNotStarted("a", "")) == []
+    assert bench.drain.finished_at == 1

@@ -6,9 +6,9 @@ reckoned anew from the settings, in the words of the machine's docstring.
 """
 
 from spotwatch.core.event import Event, EventKind
-from spotwatch.core.hook import Hook, HookOutcome, HookStatus
+from spotwatch.core.hook import FAILURES, Hook, HookOutcome, HookStatus, OnFailure
 from spotwatch.drain.machine import Drain, Effect
-from spotwatch.drain.orders import EventCame, HookEnded, KillHook, StartHook, StopAsked, TerminateHook
+from spotwatch.drain.orders import EventCame, EventWithdrawn, HookEnded, KillHook, StartHook, StopAsked, TerminateHook
 from tests.drain.driver import Step
 from tests.drain.scenarios import Scenario
 
@@ -35,6 +35,7 @@ class Witness:
         self.deadline = scenario.event.deadline
         self.kinds = {scenario.event.kind}
         self.effects = [Effect.BEGAN]
+        self.withdrawn = False
         self.stopped = False
         self.started: dict[str, float] = {}
         self.termed: dict[str, float] = {}
@@ -57,7 +58,10 @@ class Witness:
         self._outcomes_tell_the_truth(step)
         self._finished_means_finished(step)
         self._the_loop_does_not_spin(step)
+        self._nobody_waits_without_need(step)
+        self._withdrawn_and_ruled_out_hooks_are_settled(step)
         if self.punctual:
+            self._patience_has_its_ends(step)
             self._limits_are_kept(step)
             self._reserves_are_kept(step)
 
@@ -67,44 +71,45 @@ class Witness:
         match step.happening:
             case EventCame(event):
                 self._note_event(event, step.now)
+            case EventWithdrawn(kind) if kind is self.event.kind and not kind.is_interruption:
+                self.withdrawn = True
             case StopAsked():
                 self.stopped = True
         self.outcomes = {outcome.hook: outcome for outcome in self.drain.outcomes}
 
     def _note_event(self, event: Event, now: float) -> None:
-        stronger = event.kind.strength > self.event.kind.strength
+        stronger = self.withdrawn or event.kind.strength > self.event.kind.strength
         closer = event.kind is self.event.kind and event.deadline < self.deadline
-        self.effects.append(
-            Effect.RECORDED
-            if self.stopped or not (stronger or closer)
-            else Effect.UPGRADED
-            if stronger
-            else Effect.MOVED
-        )
-        if self.effects[-1] is Effect.UPGRADED:
+        if self.stopped or not (stronger or closer):
+            self.effects.append(Effect.RECORDED)
+            return
+        self.effects.append(Effect.UPGRADED if stronger else Effect.MOVED)
+        if stronger:
             if self.event.kind is EventKind.START:
                 self.opposed = {name for name in self._alive() if event.kind not in self.hooks[name].on}
-            self.event = event
+            self.event, self.withdrawn = event, False
             self.kinds.add(event.kind)
-        if self.effects[-1] is not Effect.RECORDED:
-            self.deadline = event.deadline
-            self._deal_out(now)
+        self.deadline = event.deadline
+        self._deal_out(now)
 
     def _deal_out(self, now: float) -> None:
         """Note the reserves that the time left can hold; the rest cannot be promised."""
-        self.promised = {}
-        for hook in self.hooks.values():
-            dealt = hook.name not in self.started and self.event.kind in hook.on
-            own = {other.name: other for other in self.hooks.values() if other.name not in self.started}
-            needed = sum(self._reserves([h for h in own.values() if self.event.kind in h.on and h.stage >= hook.stage]))
-            if dealt and hook.reserve and now + needed <= self.deadline - self._margin():
-                self.promised[hook.name] = hook.reserve
+        waiting = [h for h in self.hooks.values() if h.name not in self.started and self.event.kind in h.on]
+        left = self.deadline - self._margin() - now
+        self.promised = {
+            hook.name: hook.reserve
+            for hook in waiting
+            if hook.reserve and left >= sum(self._reserves([h for h in waiting if h.stage >= hook.stage]))
+        }
 
     def _alive(self) -> set[str]:
         return {name for name in self.started if name not in self.outcomes}
 
     def _members(self) -> list[Hook]:
         return [hook for hook in self.hooks.values() if hook.on & self.kinds]
+
+    def _pending(self) -> list[Hook]:
+        return [h for h in self._members() if h.name not in self.started and h.name not in self.outcomes]
 
     def _margin(self) -> float:
         return min(self.settings.margin, MARGIN_SHARE * max(0.0, self.deadline - self.event.seen_at))
@@ -117,8 +122,7 @@ class Witness:
         return [longest + self.settings.kill_grace + REAP_SECONDS for longest in stages.values()]
 
     def _limit(self, hook: Hook) -> float:
-        pending = [h for h in self._members() if h.name not in self.started and h.name not in self.outcomes]
-        later = [h for h in pending if h.stage > hook.stage or hook.name in self.opposed]
+        later = [h for h in self._pending() if h.stage > hook.stage or hook.name in self.opposed]
         return self.deadline - self._margin() - sum(self._reserves(later))
 
     # The promises
@@ -192,28 +196,68 @@ class Witness:
             assert step.wakeup is not None
             assert step.now < step.wakeup <= self.deadline
 
+    def _nobody_waits_without_need(self, step: Step) -> None:
+        """The lowest stage that is not over has started, late starters and what an opposite holds back excepted."""
+        unsettled = [hook for hook in self._members() if hook.name not in self.outcomes]
+        lowest = min((hook.stage for hook in unsettled), default=None)
+        for hook in unsettled:
+            if hook.stage == lowest and hook.name not in self.started and not self.opposed & self._alive():
+                assert hook.start_before is not None, f"{hook.name} could have started"
+                assert step.now < self.deadline - hook.start_before
+
+    def _withdrawn_and_ruled_out_hooks_are_settled(self, step: Step) -> None:
+        for hook in self._pending():
+            assert self.event.kind in hook.on, f"{hook.name} is not for {self.event.kind}"
+            assert hook.always or not self._ruling_out(hook), f"{hook.name} is pending after a stopping failure"
+        if isinstance(step.happening, EventWithdrawn) and step.happening.kind is self.event.kind:
+            assert self.event.kind.is_interruption or not self._pending()
+        for name, outcome in self.outcomes.items():
+            if outcome.status is HookStatus.SKIPPED and outcome.ended_at == step.now:
+                assert not self.hooks[name].always
+                assert self._ruling_out(self.hooks[name])
+
+    def _ruling_out(self, hook: Hook) -> bool:
+        return any(
+            self.outcomes[other.name].status in FAILURES
+            for other in self.hooks.values()
+            if other.name in self.outcomes
+            and other.stage < hook.stage
+            and other.on_failure is OnFailure.STOP
+            and self.event.kind in other.on
+        )
+
+    def _patience_has_its_ends(self, step: Step) -> None:
+        """Timeouts are kept, SIGKILL follows SIGTERM within the grace, and no end is waited for long after it."""
+        for name in self._alive():
+            timeout = self.hooks[name].timeout
+            if name in self.killed:
+                assert step.now < self.killed[name] + REAP_SECONDS
+            elif name in self.termed:
+                assert step.now < self.termed[name] + self.settings.kill_grace
+            elif timeout is not None:
+                assert step.now < self.started[name] + timeout
+
     def _limits_are_kept(self, step: Step) -> None:
         for name in self._alive() - self.killed.keys():
             assert step.now < self._limit(self.hooks[name]), f"{name} is alive at its limit"
 
     def _reserves_are_kept(self, step: Step) -> None:
-        for hook in self._starts(step):
-            if self._is_promised(hook):
-                allowed = next(o.allowed for o in step.orders if isinstance(o, StartHook) and o.hook is hook)
-                assert allowed >= self.promised[hook.name] - ROUNDING, f"{hook.name} gets less than its reserve"
+        for order in step.orders:
+            match order:
+                case StartHook(hook, allowed):
+                    assert allowed >= self._promise_to(hook.name) - ROUNDING, f"{hook.name} gets less than its reserve"
+                case TerminateHook(name) if not self.stopped and name not in self.opposed:
+                    had = step.now - self.started[name]
+                    assert had >= self._promise_to(name) - ROUNDING, f"{name} is ended within its reserve"
         for name, outcome in self.outcomes.items():
             if outcome.status is HookStatus.GIVEN_UP and outcome.ended_at == step.now:
-                assert not self._is_promised(self.hooks[name]), f"{name} is given up though there is time for it"
-        for order in step.orders:
-            if isinstance(order, TerminateHook) and not self.stopped and order.hook not in self.opposed:
-                had = step.now - self.started[order.hook]
-                if self._is_promised(self.hooks[order.hook]):
-                    assert had >= self.promised[order.hook] - ROUNDING, f"{order.hook} is ended within its reserve"
+                assert not self._promise_to(name), f"{name} is given up though there is time for it"
 
-    def _is_promised(self, hook: Hook) -> bool:
-        """A hook that asks for less by its own timeout or late start gets what it asks for."""
+    def _promise_to(self, name: str) -> float:
+        """Seconds until SIGTERM; nothing to a hook that asks for less by its own timeout or late start."""
+        hook = self.hooks[name]
         asks_for_less = hook.start_before is not None or (hook.timeout is not None and hook.timeout < hook.reserve)
-        return hook.name in self.promised and not asks_for_less
+        return 0.0 if asks_for_less else self.promised.get(name, 0.0)
 
     def _starts(self, step: Step) -> list[Hook]:
         return [order.hook for order in step.orders if isinstance(order, StartHook)]

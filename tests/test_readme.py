@@ -1,0 +1,104 @@
+"""What the README shows is true."""
+
+import re
+import tomllib
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+from spotwatch.cli import COMMANDS
+from spotwatch.config import HOOK_READERS, load
+from spotwatch.core.event import EVENT_NAMES
+from spotwatch.core.quantity import parse_duration, parse_size
+from spotwatch.core.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def defaults(kind: type = Settings, prefix: str = "") -> dict[str, object]:
+    """Every key of the settings with its default."""
+    hints, found = get_type_hints(kind), {}
+    for field in fields(kind):
+        path, value = f"{prefix}{field.name}", getattr(kind(), field.name)
+        if is_dataclass(hints[field.name]):
+            found |= defaults(type(value), f"{path}.")
+        elif path != "hooks":
+            found[path] = value
+    return found
+
+
+def rows(prefix: str = "") -> dict[str, list[str]]:
+    """The tables' rows by the word in their first cell."""
+    found = re.findall(rf"^\| `({prefix}[^`]*)`.*\|$", README, re.MULTILINE)
+    lines = {name: line for line in README.splitlines() for name in found if line.startswith(f"| `{name}`")}
+    return {name: [cell.strip() for cell in line.strip("|").split("|")] for name, line in lines.items()}
+
+
+@pytest.mark.parametrize(("key", "default"), defaults().items(), ids=str)
+def test_every_setting_is_in_the_table_with_its_default(key: str, default: object) -> None:
+    written = tomllib.loads(f"value = {rows()[key][-1].strip('`')}")["value"]
+    if isinstance(written, str) and isinstance(default, float):
+        assert parse_duration(written) == default
+    elif isinstance(written, str) and isinstance(default, int):
+        assert parse_size(written) == default
+    else:
+        assert written == default
+
+
+def test_the_table_of_settings_has_no_other_keys() -> None:
+    tables = {name for name in rows() if re.match(r"(metadata|state|drain|log)\.", name)}
+    assert tables == set(defaults())
+
+
+@pytest.mark.parametrize("key", HOOK_READERS)
+def test_every_key_of_a_hook_is_in_the_table(key: str) -> None:
+    table = README[README.index("| a hook's key") : README.index("| key | meaning")]
+    assert f"`{key}`" in table
+
+
+@pytest.mark.parametrize("event", EVENT_NAMES)
+def test_every_event_is_named(event: str) -> None:
+    assert f"`{event}`" in README
+
+
+@pytest.mark.parametrize(("command", "summary"), COMMANDS.items())
+def test_every_command_is_listed_with_its_summary(command: str, summary: str) -> None:
+    assert f"| `spotwatch {command}` | {summary} |" in README
+
+
+def test_the_example_settings_load(tmp_path: Path) -> None:
+    (example,) = blocks("toml")
+    path = tmp_path / "spotwatch.toml"
+    path.write_text(example)
+    (hook,) = load(path, builtins=()).hooks
+    assert (hook.name, hook.stage, hook.timeout, hook.reserve) == ("stop-taking-jobs", 10, 20.0, 5.0)
+
+
+def test_the_first_two_commands_are_one_line_each_and_ci_runs_them() -> None:
+    first, second = blocks("sh")[:2]
+    assert first.count("\n") == second.count("\n") == 1
+    assert first.rstrip().endswith("spotwatch simulate")
+    assert second.rstrip().endswith("pytest")
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert 'bash -c "$(readme_command 1)"' in script
+    assert 'bash -c "$(readme_command 2)"' in script
+
+
+def test_the_variables_of_a_hook_are_those_of_the_help() -> None:
+    from spotwatch.cli.run import EPILOG
+
+    pattern = r"SPOTWATCH_[A-Z_]+"
+    section = README[README.index("## What a hook is told") : README.index("## How the time")]
+    assert set(re.findall(pattern, section)) == set(re.findall(pattern, EPILOG))
+
+
+def test_the_files_of_the_installation_are_there() -> None:
+    for path in re.findall(r"systemd/[a-z.]+", README):
+        assert (ROOT / path).is_file(), path
