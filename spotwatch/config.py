@@ -187,7 +187,7 @@ def _override_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
-        return text
+        return text.strip()
 
 
 def _reader_of(hint: Any) -> Reader:
@@ -253,6 +253,9 @@ def _read_account(value: object) -> str:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else read_text(value)
 
 
+BUILT_IN: Final = (sys.executable, "-P", "-m", "spotwatch", "hook")
+"""How a built-in's command begins. Without -P a module in the hook's directory could take the place of one of ours."""
+
 HOOK_READERS: Final[Mapping[str, Reader]] = {
     "name": _read_name,
     "on": _read_events,
@@ -308,15 +311,7 @@ def _hook(values: Mapping[str, Any]) -> Hook:
     given = {key: value for key, value in values.items() if key not in {"use", "args"}}
     given.setdefault("on", DEFAULT_EVENTS)
     if "use" in values:
-        given["command"] = (
-            sys.executable,
-            "-P",  # or a module in the hook's directory could take the place of one of ours
-            "-m",
-            "spotwatch",
-            "hook",
-            values["use"],
-            *values.get("args", ()),
-        )
+        given["command"] = (*BUILT_IN, values["use"], *values.get("args", ()))
     return Hook(**given)
 
 

@@ -2,18 +2,26 @@
 
 Each record has a constant name (``hook-ended``) and values with units (``seconds=3.2``). Under systemd the line begins
 with its priority (sd-daemon(3)) and leaves the time to the journal.
+
+What this survives: a full disk behind standard error, a reader that has gone, a standard error that is closed. Whoever
+logs is never told, because the drain matters more than what is said about it.
 """
 
 import logging
 import os
 import sys
 from collections.abc import Mapping
-from typing import TextIO
+from contextlib import suppress
+from io import FileIO, TextIOWrapper
+from typing import TYPE_CHECKING, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from spotwatch.core.settings import LogFormat, LogLevel, LogSettings
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 Log = structlog.typing.FilteringBoundLogger
 
@@ -28,15 +36,36 @@ _LEVEL = {
 }
 
 
-def make_log(settings: LogSettings, *, stream: TextIO = sys.stderr, environ: Mapping[str, str] = os.environ) -> Log:
-    """A log that writes as the settings say, to `stream`."""
+def make_log(settings: LogSettings, *, stream: TextIO | None = None, environ: Mapping[str, str] = os.environ) -> Log:
+    """A log that writes as the settings say, to `stream` or to standard error."""
+    stream = stream or _standard_error()
     log: Log = structlog.wrap_logger(
-        structlog.PrintLogger(stream),
+        structlog.WriteLogger(stream),
         processors=_processors(settings, journal="JOURNAL_STREAM" in environ, colors=stream.isatty()),
         wrapper_class=structlog.make_filtering_bound_logger(_LEVEL[settings.level]),
         cache_logger_on_first_use=True,
     )
     return log
+
+
+class _LossyFile(FileIO):
+    """A file that loses what cannot be written. It has no buffer, so nothing is kept to fail at exit."""
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        """Write all of it, or as much as can be written."""
+        rest = memoryview(data)
+        with suppress(OSError):
+            while rest:
+                rest = rest[super().write(rest) or len(rest) :]  # None: it would block, and we do not wait
+        return len(memoryview(data))
+
+
+def _standard_error() -> TextIO:
+    """Standard error, or nothing where we were started without."""
+    descriptor = os.open(os.devnull, os.O_WRONLY) if sys.__stderr__ is None else sys.__stderr__.fileno()
+    return TextIOWrapper(
+        _LossyFile(descriptor, "w", closefd=False), encoding="utf-8", errors="backslashreplace", write_through=True
+    )
 
 
 def _processors(settings: LogSettings, *, journal: bool, colors: bool) -> list[Processor]:

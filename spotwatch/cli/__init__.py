@@ -5,10 +5,14 @@ import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from io import TextIOWrapper
+from signal import SIGINT, SIGPIPE
 from typing import Final, NoReturn, Protocol, cast
 
 from spotwatch import __version__
 from spotwatch.core.errors import EX_SOFTWARE, EX_USAGE, SettingsError, SpotwatchError
+
+EX_IOERR: Final = 74
 
 COMMANDS: Final[Mapping[str, str]] = {
     "run": "watch this instance and drain it when it is interrupted (the daemon)",
@@ -19,18 +23,23 @@ COMMANDS: Final[Mapping[str, str]] = {
 }
 
 _DESCRIPTION = """\
-spotwatch notices that an EC2 Spot Instance is going to be interrupted and leaves in good order: it runs your hooks in
-stages, inside the time that is left, and reports what became of them.
+spotwatch notices that an EC2 Spot Instance is going to be interrupted and
+leaves in good order: it runs your hooks in stages, inside the time that is
+left, and reports what became of them.
 """
 
 _EPILOG = """\
 exit codes:
   0   done
   1   the rehearsal, the check or the hook found a failure
-  64  the command line is wrong              73  a directory or file cannot be made
-  65  an input file is wrong                 75  another daemon is running; try again later
-  69  the daemon or the service is not there 78  the settings are wrong
+  64  the command line is wrong
+  65  an input file is wrong
+  69  the daemon or the metadata service is not there
   70  a bug in spotwatch
+  73  a directory or file cannot be made or used
+  74  the output cannot be written
+  75  another daemon is running; try again later
+  78  the settings have mistakes
 
 files:
   /etc/spotwatch/spotwatch.toml      the settings
@@ -68,21 +77,50 @@ class Parser(ArgumentParser):
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; the exit code for the shell."""
     given = sys.argv[1:] if words is None else list(words)
-    arguments, command = _parse(given)
+    _let_nothing_be_unprintable()
     try:
+        try:
+            return _run(given)
+        finally:
+            print(end="", flush=True)
+    except BrokenPipeError:
+        _drop_output()
+        return 128 + SIGPIPE  # as the shell reports any program whose reader has gone
+    except OSError as error:
+        _drop_output()
+        print(f"spotwatch: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return EX_IOERR
+
+
+def _run(words: Sequence[str]) -> int:
+    """Run one command; every way to fail has its exit code."""
+    try:
+        arguments, command = _parse(words)
         return command.run(arguments)
     except SettingsError as error:
-        return _refuse("\n".join(f"spotwatch: {mistake}" for mistake in error.mistakes), error)
+        mistakes = "".join(f"spotwatch: {mistake}\n" for mistake in error.mistakes)
+        print(f"{mistakes}spotwatch: {error.message}; nothing was started", file=sys.stderr)
+        return error.exit_code
     except SpotwatchError as error:
-        return _refuse(f"spotwatch: {error.message}", error)
+        return _refuse(error)
     except KeyboardInterrupt:
-        return 130
+        return 128 + SIGINT
     except BrokenPipeError:
-        # The reader of our output has seen enough (spotwatch status | head); the interpreter must not flush into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
     except Exception:
         return _report_bug()
+
+
+def _let_nothing_be_unprintable() -> None:
+    """A terminal that lacks a character shows a question mark for it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _drop_output() -> None:
+    """Nobody reads our output; the interpreter must not try once more, at its end, to write what is left of it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parse(words: Sequence[str]) -> tuple[Namespace, Command]:
@@ -107,12 +145,15 @@ def _parse(words: Sequence[str]) -> tuple[Namespace, Command]:
             formatter_class=RawDescriptionHelpFormatter,
         )
         command.add_arguments(subparser)
+    if not words:
+        parser.print_help(sys.stderr)
+        parser.exit(EX_USAGE)
     arguments = parser.parse_args(words)
     return arguments, cast("Command", command)
 
 
-def _refuse(text: str, error: SpotwatchError) -> int:
-    print(text, file=sys.stderr)
+def _refuse(error: SpotwatchError) -> int:
+    print(f"spotwatch: {error.message}", file=sys.stderr)
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)
     return error.exit_code

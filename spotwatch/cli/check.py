@@ -3,11 +3,14 @@
 import json
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from spotwatch.cli.options import add_settings_options, load_settings, settings_files
+from spotwatch.cli.hook import mistake_in
+from spotwatch.cli.options import add_settings_options, load_settings, plural, settings_files
+from spotwatch.config import BUILT_IN
+from spotwatch.core.errors import MetadataError
 from spotwatch.core.event import INTERRUPTIONS, EventKind
 from spotwatch.core.hook import Hook, HookOutcome
 from spotwatch.core.process import Command
@@ -21,21 +24,26 @@ from spotwatch.watch.connection import Connection
 from spotwatch.watch.probe import probe
 
 DESCRIPTION = """\
-Check whether spotwatch would work if the notice came now: the settings, the metadata service (reachable, which
-version, clock skew), every hook (exists, is executable, cannot be changed by others, its user and directory exist),
-and whether the time adds up when every hook takes all it may, for a notice with 120 s to go and for a late one with
-40 s. Nothing is started and nothing is changed.
+Check whether spotwatch would work if the notice came now: the settings, the
+metadata service (is it reachable, which version is spoken, what about the
+clock), every hook (does it exist, is it executable, could others change it, do
+its user and its directory exist), and whether the time adds up when every hook
+takes all it may, for a notice with 120 s to go and for a late one with 40 s.
+
+Nothing is started and nothing is changed.
 """
 
 EPILOG = """\
 exit codes:
   0   nothing stands in the way; there may be warnings
   1   something does: it is marked "problem"
+  64  the command line is wrong
   78  the settings have mistakes
 
 examples:
   sudo spotwatch check
-  spotwatch check --config ./spotwatch.toml --set metadata.endpoint=http://127.0.0.1:1338
+  spotwatch check --config ./spotwatch.toml --json
+  spotwatch check --set metadata.endpoint=http://127.0.0.1:1338
 """
 
 PUNCTUAL_SECONDS = 120.0
@@ -79,21 +87,33 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
-        for finding in findings:
-            print(f"{finding.grade:8} {finding.subject:10} {finding.text}")
-            if finding.hint:
-                print(f"{'':19} hint: {finding.hint}")
-    return 1 if any(finding.grade is Grade.PROBLEM for finding in findings) else 0
+        print("\n".join(_lines(findings)))
+    return 1 if _count(findings, Grade.PROBLEM) else 0
+
+
+def _lines(findings: Sequence[Finding]) -> Iterator[str]:
+    following = [finding.hint for finding in findings[1:]]
+    for finding, next_hint in zip(findings, [*following, ""], strict=True):
+        yield f"{finding.grade:8} {finding.subject:10} {finding.text}"
+        if finding.hint not in {"", next_hint}:
+            yield f"{'':19} hint: {finding.hint}"
+    problems, warnings = _count(findings, Grade.PROBLEM), _count(findings, Grade.WARNING)
+    yield ""
+    yield f"{plural(problems, 'problem')}, {plural(warnings, 'warning')}"
+
+
+def _count(findings: Sequence[Finding], grade: Grade) -> int:
+    return sum(finding.grade is grade for finding in findings)
 
 
 def _settings(settings: Settings, arguments: Namespace) -> Iterator[Finding]:
     files = [str(path) for path in settings_files(arguments)]
     names = ", ".join(files) or "no file, so everything is at its default"
-    yield Finding(Grade.OK, "settings", f"{names}: {len(settings.hooks)} hooks")
+    yield Finding(Grade.OK, "settings", f"{names}: {plural(len(settings.hooks), 'hook')}")
     for kind in sorted(INTERRUPTIONS):
         if not any(kind in hook.on for hook in settings.hooks):
             yield Finding(
-                Grade.WARNING, "settings", f"no hook is for {kind}", hint=f'add "{kind}" to the hooks that need it'
+                Grade.WARNING, "settings", f"no hook is for {kind}", hint=f'add "{kind}" to "on" of those that need it'
             )
 
 
@@ -101,8 +121,9 @@ def _metadata(settings: Settings) -> Iterator[Finding]:
     with Machine() as machine:
         seen = probe(Connection, settings.metadata, settings.drain.limit, machine.instant)
     endpoint = settings.metadata.endpoint
-    for item, error in seen.failures:
-        yield Finding(Grade.PROBLEM, "metadata", f"{item}: {error.message}", hint=error.hint or _unreachable(endpoint))
+    for message, (items, hint) in _by_message(seen.failures).items():
+        others = f" and {plural(len(items) - 1, 'other item')}" if len(items) > 1 else ""
+        yield Finding(Grade.PROBLEM, "metadata", f"{items[0]}{others}: {message}", hint=hint or _unreachable(endpoint))
     for warning in seen.warnings:
         yield Finding(Grade.WARNING, "metadata", warning)
     if seen.version:
@@ -112,6 +133,14 @@ def _metadata(settings: Settings) -> Iterator[Finding]:
         yield Finding(Grade.OK, "clock", f"{abs(seen.skew):.1f} s from AWS's, give or take half a second")
     for kind in seen.announced:
         yield Finding(Grade.WARNING, "metadata", f"{kind} is announced at this moment")
+
+
+def _by_message(failures: Sequence[tuple[str, MetadataError]]) -> dict[str, tuple[list[str], str]]:
+    """The items that failed in the same way, with its hint: usually it is one trouble that they all share."""
+    found: dict[str, tuple[list[str], str]] = {}
+    for item, error in failures:
+        found.setdefault(error.message, ([], error.hint))[0].append(item)
+    return found
 
 
 def _unreachable(endpoint: str) -> str:
@@ -129,18 +158,25 @@ def _hook(hook: Hook) -> Iterator[Finding]:
     environment = {**environment_for_children(os.environ), **hook.environment}
     command = Command(hook.command, environment, directory=hook.directory, user=hook.user, group=hook.group)
     subject = "hook"
-    problems = list(why_it_would_not_start(command))
+    problems = [*why_it_would_not_start(command), *_words_of_built_in(hook)]
     for problem in problems:
         yield Finding(Grade.PROBLEM, subject, f"{hook.name}: {problem}", hint="correct the hook, or install it")
     dangers = list(who_else_could_change_it(command))
     for danger in dangers:
-        yield Finding(Grade.PROBLEM, subject, f"{hook.name}: {danger}", hint="chmod go-w, since it may run as root")
+        hint = "chmod go-w it; whoever may write there decides what runs"
+        yield Finding(Grade.PROBLEM, subject, f"{hook.name}: {danger}", hint=hint)
     if "/" not in hook.command[0]:
         hint = "write its absolute path; what PATH holds at boot is a guess"
         yield Finding(Grade.WARNING, subject, f"{hook.name}: {hook.command[0]} is searched for in PATH", hint=hint)
     if not problems and not dangers:
         events = ", ".join(sorted(hook.on))
         yield Finding(Grade.OK, subject, f"{hook.name}: stage {hook.stage}, on {events}")
+
+
+def _words_of_built_in(hook: Hook) -> Iterator[str]:
+    """What is wrong with the ``args`` of a hook that uses a built-in."""
+    if hook.command[: len(BUILT_IN)] == BUILT_IN and (mistake := mistake_in(hook.command[len(BUILT_IN) :])):
+        yield f"args: {mistake}"
 
 
 def _budget(settings: Settings) -> Iterator[Finding]:
@@ -151,13 +187,11 @@ def _budget(settings: Settings) -> Iterator[Finding]:
 
 def _budget_for(settings: Settings, seconds: float, grade: Grade) -> Iterator[Finding]:
     title = f"{format_duration(seconds)} to go"
-    outcomes = forecast(settings.hooks, settings.drain, EventKind.TERMINATE, seconds)
+    within = min(seconds, settings.drain.limit.terminate)
+    outcomes = forecast(settings.hooks, settings.drain, EventKind.TERMINATE, within)
     short = [outcome for outcome in outcomes if falls_short(outcome)]
-    if not short and outcomes:
-        spare = seconds - max(outcome.ended_at or 0.0 for outcome in outcomes)
-        yield Finding(
-            Grade.OK, "budget", f"{title}: all hooks fit, with {format_duration(spare)} to spare at the worst"
-        )
+    if not short:
+        yield Finding(Grade.OK, "budget", f"{title}: {_fit(outcomes, within)}")
     for outcome in short:
         yield Finding(
             grade,
@@ -167,7 +201,15 @@ def _budget_for(settings: Settings, seconds: float, grade: Grade) -> Iterator[Fi
         )
 
 
+def _fit(outcomes: Sequence[HookOutcome], seconds: float) -> str:
+    if not outcomes:
+        return "no hook to run"
+    spare = seconds - max(outcome.ended_at or 0.0 for outcome in outcomes)
+    return f"all hooks fit, with {format_duration(spare)} to spare at the worst"
+
+
 def _shortage(outcome: HookOutcome) -> str:
     if outcome.started_at is None:
-        return f"is given up ({outcome.reason})"
-    return f"gets {format_duration(outcome.allowed or 0.0)} of its {format_duration(outcome.timeout or 0.0)}"
+        return f"is {outcome.status.replace('-', ' ')} ({outcome.reason})"
+    gets = f"gets {format_duration(outcome.allowed or 0.0)}"
+    return gets if outcome.timeout is None else f"{gets} of its {format_duration(outcome.timeout)}"

@@ -2,19 +2,31 @@
 
 import os
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import NoReturn
 
 from spotwatch import hooks
+from spotwatch.core.errors import UsageError
 from spotwatch.host.programs import Programs
 
 DESCRIPTION = """\
-Run one of the built-in hooks, as the daemon does for a hook with 'use = "NAME"'. Its settings are the words after its
-name; what it needs to know of the drain is in the environment (see "spotwatch run --help").
+Run one of the built-in hooks, as the daemon does for a hook with
+use = "NAME" in the settings. The words after its name are what args = [...]
+holds there; what it needs to know of the drain is in the environment, see
+"spotwatch run --help".
 """
 
 EPILOG = """\
+exit codes:
+  0   done
+  1   something that it does has failed
+  64  its words are wrong
+
 examples:
   spotwatch hook run-parts --dry-run /etc/spotwatch/drain.d
   SPOTWATCH_EVENT=terminate spotwatch hook run-parts /etc/spotwatch/drain.d
+
+"spotwatch hook NAME --help" explains each of them.
 """
 
 
@@ -33,6 +45,22 @@ def run(arguments: Namespace) -> int:
     hook = hooks.built_in(arguments.name)
     rehearsed = "SPOTWATCH_REHEARSAL" in os.environ and bool(hook.IAM_ACTIONS)
     return hook.run(arguments, Programs(), dry_run=arguments.dry_run or rehearsed)
+
+
+def mistake_in(words: Sequence[str]) -> str:
+    """What is wrong with the words of a built-in, its name first, as settings hold them; empty if nothing is."""
+    parser = _Examiner(add_help=False)
+    add_arguments(parser)
+    try:
+        parser.parse_args(words)
+    except UsageError as error:
+        return error.message
+    return ""
+
+
+class _Examiner(ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
 
 
 def _description(hook: hooks.BuiltIn) -> str:

@@ -8,14 +8,15 @@ from spotwatch.config import DEFAULT_PATH, drop_ins, load
 from spotwatch.core.settings import Settings
 
 
-def add_settings_options(parser: ArgumentParser) -> None:
-    """Declare ``--config`` and ``--set``."""
+def add_settings_options(parser: ArgumentParser, *, default: str = str(DEFAULT_PATH)) -> None:
+    """Declare ``--config`` and ``--set``; `default` says what stands in for a settings file that is not named."""
     parser.add_argument(
         "-c",
         "--config",
         metavar="FILE",
         type=Path,
-        help=f"the settings file; drop-ins are read from FILE with .d for .toml (default: {DEFAULT_PATH})",
+        help=f"the settings file; its drop-ins are in the directory named like it with .d for .toml "
+        f"(default: {default})",
     )
     parser.add_argument(
         "--set",
@@ -26,16 +27,21 @@ def add_settings_options(parser: ArgumentParser) -> None:
     )
 
 
-def load_settings(arguments: Namespace) -> Settings:
-    """The settings that the command line names.
+def load_settings(arguments: Namespace, path: Path | None = None) -> Settings:
+    """The settings that the command line names, or those in another file with what ``--set`` says.
 
     Raises:
         SettingsError: with every mistake.
     """
-    return load(arguments.config, builtins=hooks.NAMES, overrides=arguments.set)
+    return load(path or arguments.config, builtins=hooks.NAMES, overrides=arguments.set)
 
 
 def settings_files(arguments: Namespace) -> list[Path]:
     """The files that settings have been loaded from."""
     main = arguments.config or DEFAULT_PATH
     return [*([main] if main.exists() else []), *drop_ins(main)]
+
+
+def plural(count: int, word: str) -> str:
+    """``1 hook``, ``2 hooks``."""
+    return f"{count} {word}{'' if count == 1 else 's'}"

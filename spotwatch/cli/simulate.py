@@ -2,84 +2,134 @@
 
 import json
 import os
+import signal
 import sys
 import time
-from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Sequence
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from spotwatch.cli.options import add_settings_options, load_settings
-from spotwatch.core.errors import UsageError
+from spotwatch.core.errors import ScenarioError, StateUnavailable, UsageError
+from spotwatch.core.event import INTERRUPTIONS
 from spotwatch.core.report import DrainReport
-from spotwatch.core.settings import StateSettings
+from spotwatch.core.settings import MetadataSettings, StateSettings
 from spotwatch.host.followed import FollowedProcess
 from spotwatch.host.records import Records
 from spotwatch.host.service_manager import environment_for_children
 from spotwatch.simulate import demonstration
-from spotwatch.simulate.rehearsal import Line, Rehearsal
+from spotwatch.simulate.rehearsal import Course, Line, Rehearsal
 from spotwatch.simulate.scenario import DEFAULT_STEPS, TROUBLES, Scenario, read_scenario, scenario
 from spotwatch.simulate.service import MetadataService
-from spotwatch.simulate.verdict import Judgement, judge
+from spotwatch.simulate.verdict import INTERRUPTED, Judgement, judge
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 DESCRIPTION = """\
-Rehearse an interruption on this machine, without AWS and without root: a fake metadata service is served on a free
-loopback port, the real daemon is run against it with your settings (or, without --config, with demonstration hooks),
-a scenario is played, and the hooks are shown against the deadline.
+Rehearse an interruption on this machine, without AWS and without root: a fake
+metadata service is served on a free loopback port, the real daemon is run
+against it with your settings (without --config: with a few demonstration
+hooks), a scenario is played, and the end shows the hooks against the deadline
+and a verdict.
 
-Your hooks are really run. Built-in hooks that call AWS only say what they would do, unless --call-aws is given.
+Your hooks are really run, so rehearse where they may be. Built-in hooks that
+call AWS only say what they would do, unless --call-aws is given. Every hook
+finds SPOTWATCH_REHEARSAL=1 in its environment, unless --call-aws is given.
 """
 
 EPILOG = f"""\
-steps (for --at, and for "steps = [...]" in a scenario file):
-  2s rebalance                           a rebalance recommendation, 2 s after the daemon has started
-  6s terminate 120s                      an interruption notice with 120 s to go; also stop and hibernate
-  6s terminate -10s                      one whose time has passed 10 s ago
-  6s maintenance instance-retirement 60s a scheduled event that begins in 60 s
-  6s lifecycle Terminated                the Auto Scaling group takes the instance out
-  9s withdraw terminate                  the notice is gone
-  3s trouble refused 4s                  the service is in trouble for 4 s; without a duration, for good:
-                                         {", ".join(list(TROUBLES)[:7])},
-                                         {", ".join(list(TROUBLES)[7:])}
-  3s revoke-tokens                       every session token becomes invalid
-The default is: {", ".join(DEFAULT_STEPS)}.
+steps, for --at and for the file of --scenario:
+  2s rebalance            a rebalance recommendation, 2 s after the daemon has
+                          started
+  6s terminate 120s       an interruption notice with 120 s to go; also stop
+                          and hibernate
+  6s terminate -10s       a notice whose time has passed 10 s ago
+  6s maintenance instance-retirement 60s
+                          a scheduled event that begins in 60 s
+  6s lifecycle Terminated the Auto Scaling group takes the instance out of
+                          service
+  9s withdraw terminate   the notice is gone; also rebalance, maintenance, ...
+  3s revoke-tokens        every session token becomes invalid
+  3s trouble refused 4s   the metadata service is in trouble for 4 s; without
+                          a duration, for good. Troubles are:
+                          {", ".join(list(TROUBLES)[:6])},
+                          {", ".join(list(TROUBLES)[6:11])},
+                          {", ".join(list(TROUBLES)[11:])}
+  Without any: {", ".join(DEFAULT_STEPS)}. With --serve: none.
+
+a scenario file:
+  steps = ["2s rebalance", "6s terminate 120s"]
+  [instance]
+  instance_type = "c6i.4xlarge"
+  [service]
+  imdsv1 = false              # true: tokens are not required
+  hop_limit_exceeded = false  # true: token requests are never answered
 
 exit codes:
-  0   drained in time, every hook succeeded
-  1   a hook failed, was cut or given up, or an announcement went unnoticed
-  64, 65, 78  the command line, the scenario or the settings are wrong
+  0    drained in time, and every hook succeeded
+  1    a hook failed, was cut or given up, an announcement went unnoticed, or
+       the daemon failed
+  64   the command line is wrong, or the port cannot be used
+  65   the scenario file is wrong
+  73   --directory cannot be used
+  78   the settings have mistakes; nothing was started
+  130  interrupted (SIGINT, SIGTERM); with --serve that is the way to end, and 0
 
 examples:
   spotwatch simulate
-  spotwatch simulate --config /etc/spotwatch/spotwatch.toml --at "3s terminate 40s"
+  spotwatch simulate --config ./spotwatch.toml --at "3s terminate 40s"
+  spotwatch simulate --config ./spotwatch.toml --json | jq .sentence
   spotwatch simulate --serve --port 1338 --at "30s terminate 120s"
 """
+
+INTERRUPTED_EXIT_CODE = 130
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's words."""
-    add_settings_options(parser)
-    parser.add_argument("--at", metavar='"STEP"', action="append", default=[], help="what happens when; see below")
-    parser.add_argument("--scenario", metavar="FILE", type=Path, help="a TOML file with steps, instance and service")
-    parser.add_argument("--directory", metavar="DIR", type=Path, help="keep reports and outputs in this directory")
+    add_settings_options(parser, default="demonstration hooks")
+    parser.add_argument(
+        "--at", metavar="STEP", action="append", default=[], help="what happens when (see below); may be repeated"
+    )
+    parser.add_argument("--scenario", metavar="FILE", type=Path, help="read the steps from a TOML file (see below)")
+    parser.add_argument(
+        "--directory", metavar="DIR", type=Path, help="keep reports and the hooks' outputs here (default: nowhere)"
+    )
     parser.add_argument("--call-aws", action="store_true", help="let built-in hooks call AWS for real")
     parser.add_argument("--json", action="store_true", help="print one JSON document at the end, and nothing else")
-    parser.add_argument("--serve", action="store_true", help="only serve the fake metadata service, until SIGINT")
+    parser.add_argument("--serve", action="store_true", help="only serve the fake metadata service, until interrupted")
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=0, help="port to serve on (default: a free one)")
+    parser.add_argument("--port", type=_port, default=0, help="port to serve on (default: a free one)")
 
 
 def run(arguments: Namespace) -> int:
     """Rehearse, or serve."""
     played = _scenario(arguments)
-    with _service(played, arguments) as service:
-        return _serve(service, played) if arguments.serve else _rehearse(service, played, arguments)
+    with _interruptible():
+        return _serve(played, arguments) if arguments.serve else _rehearse(played, arguments)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise ArgumentTypeError("write a number from 0 to 65535; 0 is a free port")
+    return int(text)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM and a closed terminal end us as Ctrl-C does: with everything that we started."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _scenario(arguments: Namespace) -> Scenario:
@@ -87,7 +137,10 @@ def _scenario(arguments: Namespace) -> Scenario:
         raise UsageError("--scenario and --at exclude each other", hint="put the steps into the file")
     if arguments.scenario:
         return read_scenario(arguments.scenario)
-    return scenario(arguments.at or ([] if arguments.serve else DEFAULT_STEPS))
+    try:
+        return scenario(arguments.at or ([] if arguments.serve else DEFAULT_STEPS))
+    except ScenarioError as error:
+        raise UsageError(f"--at: {error.message}", hint=error.hint) from None
 
 
 @contextmanager
@@ -100,68 +153,108 @@ def _service(played: Scenario, arguments: Namespace) -> Iterator[MetadataService
         hop_limit_exceeded=played.hop_limit_exceeded,
     )
     try:
+        _start(service, arguments)
+        yield service
+    finally:
+        service.close()
+
+
+def _start(service: MetadataService, arguments: Namespace) -> None:
+    try:
         service.start()
     except OSError as error:
         raise UsageError(
             f"cannot serve on {arguments.host} port {arguments.port}: {error.strerror}",
             hint="name a free port with --port, or leave it out",
         ) from None
-    try:
-        yield service
-    finally:
-        service.close()
 
 
-def _serve(service: MetadataService, played: Scenario) -> int:
-    """Serve until SIGINT, playing the steps."""
-    print(f"serving a fake metadata service at {service.url}, until interrupted")
-    print(f"for AWS's own tools: export AWS_EC2_METADATA_SERVICE_ENDPOINT={service.url}", flush=True)
-    began = time.monotonic()
-    try:
-        for step in played.steps:
-            time.sleep(max(0.0, began + step.at - time.monotonic()))
-            step.act(service)
-            print(f"{time.monotonic() - began:6.1f} s  {step.words}", flush=True)
-        while True:
-            time.sleep(3600)
-    except KeyboardInterrupt:
-        return 0
-
-
-def _rehearse(service: MetadataService, played: Scenario, arguments: Namespace) -> int:
-    with TemporaryDirectory(prefix="spotwatch-rehearsal-") as temporary:
-        directory = (arguments.directory or Path(temporary)).absolute()
-        words = _daemon_words(service, directory, Path(temporary), arguments)
-        show = _Silence() if arguments.json else _Terminal()
-        show.introduce(service, arguments)
-        rehearsal = Rehearsal(played, service, FollowedProcess(words, _environment(arguments)), show.line)
+def _serve(played: Scenario, arguments: Namespace) -> int:
+    """Serve until interrupted, playing the steps."""
+    needless = [f"--{name.replace('_', '-')}" for name in _FOR_REHEARSALS if getattr(arguments, name)]
+    if needless:
+        raise UsageError(f"--serve runs no daemon, so it has no use for {', '.join(needless)}", hint="leave it out")
+    with _service(played, arguments) as service:
+        print(f"serving a fake metadata service at {service.url}, until interrupted")
+        print(f"for AWS's own tools: export AWS_EC2_METADATA_SERVICE_ENDPOINT={service.url}", flush=True)
+        began = time.monotonic()
         try:
-            rehearsal.play()
+            for step in played.steps:
+                time.sleep(max(0.0, began + step.at - time.monotonic()))
+                step.act(service)
+                print(f"{time.monotonic() - began:6.1f} s  {step.words}", flush=True)
+            while True:
+                time.sleep(3600)
         except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-        reports = Records(_state(directory)).reports()
-        judgement = judge(played.announced, reports, rehearsal.exit_code, started=rehearsal.started)
+            return 0
+
+
+_FOR_REHEARSALS = ("config", "set", "directory", "call_aws", "json")
+
+
+def _rehearse(played: Scenario, arguments: Namespace) -> int:
+    show: _Audience = _Silence() if arguments.json else _Terminal()
+    with TemporaryDirectory(prefix="spotwatch-rehearsal-", ignore_cleanup_errors=True) as temporary:
+        config = arguments.config or _demonstration(Path(temporary))
+        settings = load_settings(arguments, config)
+        state = _state((arguments.directory or Path(temporary)).absolute())
+        records = _records(state)
+        earlier = {report.drain for report in records.reports()}
+        with _service(played, arguments) as service:
+            show.introduce(service.url, str(arguments.config or "those of the demonstration"))
+            words = _daemon_words(config, arguments.set, service.url, state)
+            with FollowedProcess(words, _environment(arguments)) as daemon:
+                course = _play(Rehearsal(played, service, daemon, show.line, _intervals(settings.metadata)))
+        reports = [report for report in records.reports() if report.drain not in earlier]
+        judgement = judge(course, reports) if course else INTERRUPTED
         show.conclude(reports, judgement)
+    if course is None:
+        return INTERRUPTED_EXIT_CODE
     return 0 if judgement.passed else 1
 
 
-def _daemon_words(service: MetadataService, directory: Path, temporary: Path, arguments: Namespace) -> list[str]:
+def _play(rehearsal: Rehearsal) -> Course | None:
+    """How it went; None if it was interrupted."""
+    try:
+        return rehearsal.play()
+    except KeyboardInterrupt:
+        return None
+
+
+def _demonstration(directory: Path) -> Path:
+    path = directory / "demonstration.toml"
+    path.write_text(demonstration.SETTINGS, encoding="utf-8")
+    return path
+
+
+def _records(state: StateSettings) -> Records:
+    """The records of the rehearsal, which is nothing without them.
+
+    Raises:
+        StateUnavailable: their directories cannot be made.
+    """
+    records = Records(state)
+    problem = records.prepare()
+    if problem:
+        raise StateUnavailable(problem, hint=_OWN_DIRECTORY)
+    return records
+
+
+_OWN_DIRECTORY = "name a directory with --directory that you may write to, or leave it out"
+
+
+def _daemon_words(config: Path, settings: Sequence[str], url: str, state: StateSettings) -> list[str]:
     """The command line of the daemon: the user's settings, with the endpoint and the directories of the rehearsal."""
-    if arguments.config is None:
-        arguments.config = temporary / "demonstration.toml"
-        arguments.config.write_text(demonstration.SETTINGS, encoding="utf-8")
-    load_settings(arguments)
-    state = _state(directory)
     forced = {
-        "metadata.endpoint": service.url,
+        "metadata.endpoint": url,
         "state.directory": state.directory,
         "state.runtime_directory": state.runtime_directory,
         "log.format": "json",
         "log.level": "info",
     }
-    settings = [*arguments.set, *(f"{key}={value}" for key, value in forced.items())]
-    words = [sys.executable, "-m", "spotwatch", "run", "--config", str(arguments.config)]
-    return words + [word for setting in settings for word in ("--set", setting)]
+    all_settings = [*settings, *(f"{key}={value}" for key, value in forced.items())]
+    words = [sys.executable, "-P", "-m", "spotwatch", "run", "--config", str(config)]
+    return words + [word for setting in all_settings for word in ("--set", setting)]
 
 
 def _environment(arguments: Namespace) -> dict[str, str]:
@@ -170,8 +263,34 @@ def _environment(arguments: Namespace) -> dict[str, str]:
     return environment if arguments.call_aws else {**environment, "SPOTWATCH_REHEARSAL": "1"}
 
 
+def _intervals(settings: MetadataSettings) -> Mapping[str, float | None]:
+    """How often the daemon looks for each event; None for what it does not look for."""
+    return {
+        **dict.fromkeys(map(str, INTERRUPTIONS), settings.poll_interval),
+        "rebalance": settings.rebalance_interval,
+        "lifecycle": settings.lifecycle_interval,
+        "maintenance": settings.maintenance_interval,
+    }
+
+
 def _state(directory: Path) -> StateSettings:
     return replace(StateSettings(), directory=str(directory / "state"), runtime_directory=str(directory / "run"))
+
+
+class _Audience(Protocol):
+    """Who is shown the rehearsal."""
+
+    def introduce(self, url: str, settings: str) -> None:
+        """What is about to be seen."""
+        ...
+
+    def line(self, line: Line) -> None:
+        """Something has happened."""
+        ...
+
+    def conclude(self, reports: Sequence[DrainReport], judgement: Judgement) -> None:
+        """How it went."""
+        ...
 
 
 class _Silence:
@@ -180,7 +299,7 @@ class _Silence:
     def __init__(self) -> None:
         self._lines: list[Line] = []
 
-    def introduce(self, service: MetadataService, arguments: Namespace) -> None:
+    def introduce(self, url: str, settings: str) -> None:
         """Nothing."""
 
     def line(self, line: Line) -> None:
@@ -203,10 +322,11 @@ class _Terminal:
     def __init__(self) -> None:
         self._console = _console()
 
-    def introduce(self, service: MetadataService, arguments: Namespace) -> None:
-        """What is about to be seen."""
-        settings = "the demonstration's hooks" if arguments.config.parent.name.startswith("spotwatch-") else ""
-        self._console.print(f"fake metadata service at {service.url}; settings: {settings or arguments.config}")
+    def introduce(self, url: str, settings: str) -> None:
+        """Where it takes place."""
+        for name, value in {"metadata service": f"{url} (a fake one)", "settings": settings}.items():
+            self._console.print(f"{name:18}{value}", markup=False, soft_wrap=True)
+        self._console.print()
 
     def line(self, line: Line) -> None:
         """One line."""

@@ -1,27 +1,30 @@
 """``spotwatch status``: what the daemon sees now, and what became of the last drain."""
 
 import json
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from spotwatch.cli.options import add_settings_options, load_settings
-from spotwatch.core.errors import EX_UNAVAILABLE
+from spotwatch.core.errors import EX_UNAVAILABLE, NotRunning
 from spotwatch.core.quantity import format_duration
 from spotwatch.core.report import DrainReport, HookReport
 from spotwatch.host.lock import is_held
 from spotwatch.host.records import Records
 
 DESCRIPTION = """\
-Show what the daemon sees now (what it is doing, when the metadata service last answered, what is announced) and the
-report of the last drain.
+Show what the daemon sees now (what it is doing, when the metadata service last
+answered, what is announced) and the report of the last drain.
 """
 
 EPILOG = """\
 exit codes:
   0   the daemon is running
-  69  it is not; what it showed last is printed all the same
+  69  it is not; what is known is printed all the same
+  73  the state directory cannot be read
+  78  the settings have mistakes
 
 examples:
   spotwatch status
@@ -39,23 +42,36 @@ def run(arguments: Namespace) -> int:
     """Show it."""
     settings = load_settings(arguments)
     records = Records(settings.state)
-    status = records.read_status()
     pid = is_held(settings.state.runtime_directory)
     drains = [report for report in records.reports() if report.event != "start"]
     last = drains[-1] if drains else None
+    status = _status(records)
     if arguments.json:
         document = {**status, "running": pid is not None, "pid": pid, "last_drain": last.to_json() if last else None}
         print(json.dumps(document, indent=2))
     else:
-        print("\n".join([*_now(status, pid), "", *_last(last)]))
+        print("\n".join([*_daemon(pid), *_now(status), "", *_last(last)]))
     return 0 if pid is not None else EX_UNAVAILABLE
 
 
-def _now(status: Mapping[str, Any], pid: int | None) -> Iterator[str]:
+def _status(records: Records) -> Mapping[str, Any]:
+    """What a daemon has shown; empty if none has, and then why is told."""
+    try:
+        return records.read_status()
+    except NotRunning as error:
+        print(f"spotwatch: {error.message}\nhint: {error.hint}", file=sys.stderr)
+        return {}
+
+
+def _daemon(pid: int | None) -> Iterator[str]:
+    yield f"daemon            {f'running, process {pid}' if pid is not None else 'NOT RUNNING'}"
+
+
+def _now(status: Mapping[str, Any]) -> Iterator[str]:
+    if not status:
+        return
     instance = status["instance"]
     facts = [fact for fact in (instance["type"], instance["availability_zone"]) if fact]
-    running = f"running, process {pid}" if pid is not None else "NOT RUNNING; this is what it showed last"
-    yield f"daemon            {running}"
     yield f"doing             {status['doing']}"
     yield f"instance          {instance['id'] or 'not known yet'} {', '.join(facts)}".rstrip()
     yield f"metadata service  {status['metadata_service'] or 'has not answered'}, {_age(status['last_good_poll'])}"
@@ -76,6 +92,7 @@ def _last(report: DrainReport | None) -> Iterator[str]:
         yield "no drain yet"
         return
     yield f"last drain        {report.drain}: {report.verdict}"
+    yield f"  for             {report.event}"
     yield f"  noticed         {report.notice_seen_at}, {format_duration(report.seconds_left)} left"
     if report.seconds_to_spare is not None:
         yield f"  to spare        {format_duration(report.seconds_to_spare)}"
@@ -86,7 +103,7 @@ def _last(report: DrainReport | None) -> Iterator[str]:
 
 
 def _hook(hook: HookReport) -> str:
-    words = [hook.status]
+    words = [hook.status.replace("-", " ")]
     if hook.seconds is not None:
         words.append(f"after {format_duration(hook.seconds)}")
     if hook.exit_code:

@@ -37,4 +37,7 @@ def parse_utc(text: str) -> datetime:
         ValueError: the text is no such time.
     """
     moment = datetime.fromisoformat(text.strip())
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text.strip()!r} is outside of what a clock can show in UTC") from error

@@ -97,15 +97,15 @@ def read_absolute_path(value: object) -> str:
 
 def read_endpoint(value: object) -> str:
     """The base address of a metadata service: ``http://HOST[:PORT]`` and nothing more."""
-    text = read_text(value).rstrip("/")
+    text = read_text(value).strip().rstrip("/")
     try:
         parts = urlsplit(text)
-        usable = parts.scheme == "http" and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        host, port = parts.hostname, parts.port
     except ValueError:
-        usable = False
-    else:
-        usable = usable and not (parts.path or parts.query or parts.fragment or parts.username)
-    if not usable:
+        host = port = None
+    bracketed = f"[{host}]" if host and ":" in host else host
+    nothing_more = f"http://{bracketed}" if port is None else f"http://{bracketed}:{port}"
+    if not host or port == 0 or any(map(str.isspace, host)) or text.lower() != nothing_more:
         raise ValueError('write "http://169.254.169.254", "http://[fd00:ec2::254]" or the address of a fake service')
     return text
 

@@ -74,7 +74,7 @@ class DrainReport:
 
     Attributes:
         drain: the drain's id, also the name of its output directory.
-        event: the strongest event that came.
+        event: the one that its hooks were for in the end: the strongest that was not withdrawn.
         notice_seen_at: when that event was read.
         seconds_left: the time there was from then to the deadline.
         seconds_to_spare: from the end of the last hook to the deadline; None while it runs.
@@ -111,6 +111,8 @@ class DrainReport:
         Raises:
             ValueError: the document is none, or is of another schema.
         """
+        if not isinstance(document, Mapping):
+            raise ValueError("not a drain report: no JSON object")  # noqa: TRY004 (a wrong document, not a wrong call)
         if document.get("schema") != SCHEMA:
             raise ValueError(f"a drain report of schema {document.get('schema')!r}; this version reads {SCHEMA}")
         try:

@@ -111,7 +111,7 @@ class Execution:
         self._output_directory = output_directory
         self._environment = environment
         self._told_events = 0
-        self._told_hooks: set[str] = set()
+        self._told_outcomes: dict[str, HookOutcome] = {}
 
     @property
     def event(self) -> Event:
@@ -156,9 +156,10 @@ class Execution:
 
     def take_event(self, event: Event, now: Instant) -> list[Progress]:
         """An event came while the drain is there."""
-        if event.kind.strength >= self._drain.event.kind.strength:
+        progress = self.take(EventCame(event), now)
+        if self._drain.history[-1][1] is not Effect.RECORDED or event.kind is self._drain.event.kind:
             self.withdrawn = False
-        return self.take(EventCame(event), now)
+        return progress
 
     def take_end(self, child: ChildEnded, now: Instant) -> list[Progress]:
         """A child has ended; nothing if it is one of an earlier drain."""
@@ -190,8 +191,9 @@ class Execution:
             yield EventTaken(event, effect)
         self._told_events = len(self._drain.history)
         for outcome in self._drain.outcomes:
-            if outcome.hook not in self._told_hooks:
-                self._told_hooks.add(outcome.hook)
+            # A hook that was given up may get its turn after all when the drain is upgraded.
+            if self._told_outcomes.get(outcome.hook) != outcome:
+                self._told_outcomes[outcome.hook] = outcome
                 yield Settled(outcome)
 
     def _carry_out(self, order: Order, now: Instant) -> tuple[HookNotStarted | None, Progress | None]:

@@ -6,13 +6,14 @@ from spotwatch.core.event import Event, EventKind
 from spotwatch.core.hook import Hook, HookOutcome, HookStatus
 from spotwatch.core.settings import DrainSettings
 from spotwatch.drain.machine import Drain
-from spotwatch.drain.orders import Happening, HookEnded, StartHook, TerminateHook, TimePassed
+from spotwatch.drain.orders import Happening, HookEnded, KillHook, StartHook, TimePassed
 
 
 def forecast(hooks: Sequence[Hook], settings: DrainSettings, kind: EventKind, seconds: float) -> list[HookOutcome]:
     """What becomes of the hooks in the worst case, when the deadline is this many seconds away.
 
-    Each hook runs for its whole timeout, or for all it is given if it has none, and then obeys SIGTERM.
+    Each hook runs for its whole timeout and then succeeds; one that has none, or less time than that, runs for all that
+    it is given and takes no notice of SIGTERM.
     """
     drain = Drain(Event(kind, kind.value, None, 0.0, seconds), hooks, settings)
     ends: dict[str, float] = {}
@@ -22,7 +23,7 @@ def forecast(hooks: Sequence[Hook], settings: DrainSettings, kind: EventKind, se
         for order in drain.step(happening, now):
             if isinstance(order, StartHook):
                 ends[order.hook.name] = now + (seconds if order.hook.timeout is None else order.hook.timeout)
-            elif isinstance(order, TerminateHook):
+            elif isinstance(order, KillHook):
                 ends[order.hook] = now
         wakeup = drain.wakeup()
         if wakeup is None:
@@ -34,12 +35,18 @@ def forecast(hooks: Sequence[Hook], settings: DrainSettings, kind: EventKind, se
             now, happening = max(now, wakeup), TimePassed()
 
 
+LEAST_SECONDS = 1.0
+"""With less than this a hook without a timeout of its own has nothing that deserves the name of time."""
+
+
 def falls_short(outcome: HookOutcome) -> bool:
     """Whether this outcome of a forecast means that the time is too short for the hook.
 
-    A hook without a timeout of its own takes what it gets; one that reaches its timeout has had all of its time.
+    A hook without a timeout of its own takes what it gets; one that reaches its timeout has had all of its time. Where
+    no hook fails, one is skipped only since an earlier one, whose failure stops the drain, had too little.
     """
-    if outcome.status is HookStatus.GIVEN_UP:
+    if outcome.status is HookStatus.SUCCEEDED:
+        return False
+    if outcome.allowed is None:
         return True
-    had_less = outcome.timeout is not None and (outcome.allowed or 0.0) < outcome.timeout - 0.05
-    return outcome.status is HookStatus.TIMED_OUT and had_less
+    return outcome.allowed < (LEAST_SECONDS if outcome.timeout is None else outcome.timeout - 0.05)

@@ -7,7 +7,7 @@ the same orders, so a journal of its inputs is enough to rebuild it.
 What holds after every step, whatever the order of ends, timeouts, upgrades and stops:
 
 - a hook is started at most once;
-- a hook is started only when every hook of a lower stage is over;
+- a hook is started only when every hook of a lower stage that is for the same event is over;
 - a hook is over, or has been sent SIGKILL, by its *limit*: the deadline less the margin, less the reserves of the
   stages that have yet to begin. So no hook uses another's reserve, and nothing runs up to the deadline;
 - once the deadline has passed, the drain has finished.
@@ -275,8 +275,12 @@ class Drain:
         return False
 
     def _next_stage(self) -> list[_Progress]:
-        """The pending hooks whose turn it is: no hook of a lower stage is pending or alive."""
-        unsettled = [p.hook.stage for p in self._progress.values() if p.phase is not Phase.OVER]
+        """The pending hooks whose turn it is: of those for this event, none of a lower stage is pending or alive.
+
+        What still runs for a weaker event has its limit and holds up nothing.
+        """
+        in_force = [p for p in self._progress.values() if self.event.kind in p.hook.on]
+        unsettled = [p.hook.stage for p in in_force if p.phase is not Phase.OVER]
         if not unsettled:
             return []
         return self._select(lambda p: p.phase is Phase.PENDING and p.hook.stage == min(unsettled))

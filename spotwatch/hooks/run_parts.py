@@ -1,13 +1,12 @@
 """``run-parts``: a directory of executables, one after the other, in the order of their names.
 
 The way of run-parts(8), for packages that drop a file into a directory: names of letters, digits, ``-`` and ``_``
-only, so that editors' backups and package managers' left-overs are not run. Each program gets the environment of the
-hook.
+only (and ``.sh`` at their end), so that editors' backups and package managers' left-overs are not run. Each program
+gets the environment of the hook.
 """
 
 import re
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
 from pathlib import Path
 
 from spotwatch.core.errors import CommandNotStarted, UsageError
@@ -21,7 +20,12 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+(\.sh)?")
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the words of its command line."""
-    parser.add_argument("directory", type=Path, help="the directory with the executables")
+    parser.add_argument(
+        "directory",
+        type=Path,
+        help="the directory with the executables; names of letters, digits, - and _ only (and .sh at the end), so that "
+        "no left-over is run",
+    )
     parser.add_argument(
         "--exit-on-error", action="store_true", help="run nothing more after the first program that fails"
     )
@@ -47,14 +51,15 @@ def _problem(program: Path, programs: Programs) -> str:
         code = programs.run((str(program),))
     except CommandNotStarted as error:
         return error.message
-    return f"exit code {code}" if code else ""
+    return f"failed with exit code {code}" if code else ""
 
 
-def _parts(directory: Path) -> Iterator[Path]:
+def _parts(directory: Path) -> list[Path]:
     try:
-        entries = sorted(directory.iterdir())
+        return [entry for entry in sorted(directory.iterdir()) if _NAME.fullmatch(entry.name) and _is_executable(entry)]
     except OSError as error:
         raise UsageError(f"{directory} cannot be listed: {error.strerror}", hint="name an existing directory") from None
-    for entry in entries:
-        if _NAME.fullmatch(entry.name) and entry.is_file() and entry.stat().st_mode & 0o111:
-            yield entry
+
+
+def _is_executable(path: Path) -> bool:
+    return path.is_file() and bool(path.stat().st_mode & 0o111)

@@ -1,4 +1,12 @@
-"""A program of ours that runs beside us and is read line by line, as the daemon in a rehearsal."""
+"""A program of ours that runs beside us and is read line by line, as the daemon in a rehearsal.
+
+What this survives:
+
+- A program that ignores SIGTERM, or that takes the first for a reason to hurry and only the second for an order.
+- A program that dies and leaves its children behind: whoever follows it is a subreaper, so they become ours, and they
+  get SIGKILL. Nothing of a rehearsal goes on after it.
+- A last line without an end, bytes that are no text, and a program that closes its standard error and goes on.
+"""
 
 import os
 import select
@@ -6,17 +14,29 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from spotwatch.host.processes import UNKNOWN, Offspring
 
 CHUNK = 65536
 
-STOP_SECONDS = 5.0
-"""From SIGTERM to SIGKILL: the daemon leaves within a second when no drain is on."""
+PATIENCE_SECONDS = 3.0
+"""From one signal to the next: the daemon leaves within a second when no drain is on, and after the second SIGTERM its
+hooks have their grace of two seconds."""
+
+LOOK_SECONDS = 0.02
+"""Between two looks whether it is over: one that has closed its standard error, or whose children hold it open."""
+
+SIGNALS = (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL)
+"""How a program is made to end. During a drain the daemon obeys only the second SIGTERM."""
 
 
 class FollowedProcess:
-    """A child whose standard error is read as it comes."""
+    """A child whose standard error is read as it comes; a context manager that leaves nothing of it behind."""
 
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._offspring = Offspring()
         self._process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -27,36 +47,56 @@ class FollowedProcess:
         )
         assert self._process.stderr is not None  # noqa: S101 (for the type checker: it was asked for)
         self._stderr = self._process.stderr
-        os.set_blocking(self._stderr.fileno(), False)
         self._rest = b""
         self.ended = False
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._stderr.close()
+        self._offspring.kill({}, {UNKNOWN})
+        self._offspring.reap_orphans({})
+        self._offspring.close()
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
     def read_lines(self, until: float) -> list[str]:
         """The lines that have come, waiting for some until this moment of ``time.monotonic``."""
+        patience = max(0.0, until - time.monotonic())
         if self.ended:
-            time.sleep(max(0.0, until - time.monotonic()))
+            time.sleep(patience)
             return []
-        select.select([self._stderr], [], [], max(0.0, until - time.monotonic()))
-        try:
-            data = os.read(self._stderr.fileno(), CHUNK)
-        except BlockingIOError:
+        if not select.select([self._stderr], [], [], patience)[0]:
             return []
+        data = os.read(self._stderr.fileno(), CHUNK)
         self.ended = not data
         *lines, self._rest = (self._rest + data).split(b"\n")
+        if self.ended and self._rest:
+            lines.append(self._rest)
         return [line.decode(errors="replace") for line in lines]
 
     def stop(self) -> tuple[int, list[str]]:
-        """SIGTERM, and SIGKILL if that is not enough; its exit code and the last lines."""
-        self._signal(signal.SIGTERM)
+        """Make it end, politely first; its exit code (-N for signal N) and the last lines."""
         lines: list[str] = []
-        limit = time.monotonic() + STOP_SECONDS
-        while not self.ended and time.monotonic() < limit:
-            lines += self.read_lines(limit)
-        self._signal(signal.SIGKILL)
+        for number in SIGNALS:
+            if self._process.poll() is None:
+                self._process.send_signal(number)
+                lines += self._read_until_it_is_over(time.monotonic() + PATIENCE_SECONDS)
         code = self._process.wait()
-        self._stderr.close()
+        while last := self.read_lines(0.0):
+            lines += last
         return code, lines
 
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(number)
+    def _read_until_it_is_over(self, limit: float) -> list[str]:
+        lines: list[str] = []
+        while self._process.poll() is None and time.monotonic() < limit:
+            lines += self.read_lines(min(limit, time.monotonic() + LOOK_SECONDS))
+        return lines

@@ -1,5 +1,6 @@
 """Looks at a command before it is needed: would it start, and who else could change what it does."""
 
+import contextlib
 import os
 import shutil
 import stat
@@ -13,32 +14,35 @@ from spotwatch.host.identity import identity
 
 def why_it_would_not_start(command: Command) -> Iterator[str]:
     """Each reason for which this command could not be executed."""
-    program = find_program(command)
-    if program is None:
-        yield f"{command.argv[0]} does not exist"
-    elif not program.is_file():
-        yield f"{program} is not a file"
-    elif not os.access(program, os.X_OK):
-        yield f"{program} is not executable (chmod +x {program})"
-    if command.directory is not None and not Path(command.directory).is_dir():
-        yield f"its directory {command.directory} does not exist"
     try:
+        program = find_program(command)
+        if program is None:
+            yield f"{command.argv[0]} does not exist"
+        elif not program.is_file():
+            yield f"{program} is not a file"
+        elif not os.access(program, os.X_OK):
+            yield f"{program} is not executable (chmod +x {program})"
+        if command.directory is not None and not Path(command.directory).is_dir():
+            yield f"its directory {command.directory} does not exist"
         identity(command.user, command.group)
     except CommandNotStarted as error:
         yield error.message
+    except OSError as error:
+        yield f"{error.filename} cannot be looked at: {error.strerror}"
 
 
 def who_else_could_change_it(command: Command) -> Iterator[str]:
-    """Each file or directory through which others than its owner could change what this command does."""
-    program = find_program(command)
-    if program is None:
-        return
-    resolved = program.resolve()
-    for path in (resolved, *resolved.parents):
-        mode = path.stat().st_mode
-        is_sticky = stat.S_ISDIR(mode) and bool(mode & stat.S_ISVTX)
-        if _writable_by_others(path) and not is_sticky:
-            yield f"{path} can be written by others than its owner ({stat.filemode(mode)})"
+    """Each file or directory through which others than its owner could change what this command does.
+
+    A command that cannot be found or looked at has none; `why_it_would_not_start` tells of that.
+    """
+    with contextlib.suppress(OSError):
+        program = find_program(command)
+        resolved = program.resolve() if program else Path("/")
+        for path in (resolved, *resolved.parents):
+            status = path.stat()
+            if _writable_by_others(status):
+                yield f"{path} can be written by others than its owner ({stat.filemode(status.st_mode)})"
 
 
 def find_program(command: Command) -> Path | None:
@@ -55,8 +59,8 @@ def _path(environment: Mapping[str, str]) -> str:
     return environment.get("PATH", os.defpath)
 
 
-def _writable_by_others(path: Path) -> bool:
-    """By anybody, or by a group that is not root's."""
-    status = path.stat()
+def _writable_by_others(status: os.stat_result) -> bool:
+    """By anybody, or by a group that is not root's; a directory such as /tmp lets nobody change another's files."""
     by_group = bool(status.st_mode & stat.S_IWGRP) and status.st_gid != 0
-    return by_group or bool(status.st_mode & stat.S_IWOTH)
+    is_sticky = stat.S_ISDIR(status.st_mode) and bool(status.st_mode & stat.S_ISVTX)
+    return (by_group or bool(status.st_mode & stat.S_IWOTH)) and not is_sticky

@@ -68,33 +68,42 @@ class Records:
         """
         path = self._runtime / "status.json"
         try:
-            status: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return _object(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise NotRunning(
                 f"no daemon has left a status in {self._runtime}",
                 hint="start it with 'systemctl start spotwatch', or name its settings with --config",
             ) from None
-        except (OSError, ValueError) as error:
-            raise NotRunning(f"{path} cannot be read: {error}", hint="run as the daemon's user, or as root") from None
-        return status
+        except OSError as error:
+            raise NotRunning(f"{path} cannot be read: {error.strerror}", hint=_AS_ROOT) from None
+        except ValueError as error:
+            raise NotRunning(f"{path} is no status of a daemon: {error}", hint="start the daemon again") from None
 
     def reports(self) -> list[DrainReport]:
-        """The reports that can be read, the oldest first."""
-        return [report for path in self._report_files() if (report := _read_report(path)) is not None]
+        """The reports that can be understood, the oldest first.
+
+        Raises:
+            StateUnavailable: there are some, and we may not read them.
+        """
+        try:
+            return [report for path in self._report_files() if (report := _read_report(path)) is not None]
+        except OSError as error:
+            raise StateUnavailable(f"{self._reports} cannot be read: {error.strerror}", hint=_AS_ROOT) from None
 
     def _report_files(self) -> list[Path]:
-        with suppress(OSError):
-            return sorted(self._reports.glob("*.json"))
-        return []
+        """Raises OSError when they cannot be listed; that there is no directory means that there are none."""
+        try:
+            return sorted(path for path in self._reports.iterdir() if path.suffix == ".json")
+        except FileNotFoundError:
+            return []
 
     def _prune(self, keep: int) -> None:
         """Remove the oldest reports, and every output directory without a report."""
-        files = self._report_files()
-        for path in files[:-keep]:
-            with suppress(OSError):
-                path.unlink()
-        kept = {path.stem for path in files[-keep:]}
         with suppress(OSError):
+            files = self._report_files()
+            for path in files[:-keep]:
+                path.unlink()
+            kept = {path.stem for path in files[-keep:]}
             for directory in self._outputs.iterdir():
                 if directory.name not in kept and len(kept) >= keep:
                     shutil.rmtree(directory, ignore_errors=True)
@@ -107,6 +116,9 @@ class Records:
         return ""
 
 
+_AS_ROOT = "run as the daemon's user, or as root"
+
+
 def _write(path: Path, text: str, *, durable: bool) -> str:
     try:
         write_atomically(path, text, durable=durable)
@@ -115,8 +127,16 @@ def _write(path: Path, text: str, *, durable: bool) -> str:
     return ""
 
 
+def _object(text: str) -> dict[str, Any]:
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError("it is no JSON object")  # noqa: TRY004 (as everything else that is wrong with a document)
+    return document
+
+
 def _read_report(path: Path) -> DrainReport | None:
+    """The report in a file; None if it is none, such as one of another version or one that has just been pruned."""
     try:
-        return DrainReport.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+        return DrainReport.from_json(_object(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, IsADirectoryError, ValueError):
         return None

@@ -27,10 +27,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from spotwatch.core.errors import ScenarioError
-from spotwatch.core.quantity import parse_duration
+from spotwatch.core.quantity import format_duration, parse_duration
 from spotwatch.simulate.faults import (
     EMPTY_BODY,
     MALFORMED_JSON,
@@ -85,14 +85,16 @@ class Step:
     Attributes:
         at: seconds after the daemon has started.
         words: what happens, for people.
-        announces: the event that the daemon should notice, or an empty text.
         act: makes it happen.
+        announces: the event that the daemon should notice, or an empty text.
+        withdraws: the event that is no more, or an empty text.
     """
 
     at: float
     words: str
     act: Act
     announces: str = ""
+    withdraws: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +106,11 @@ class Scenario:
     imdsv1: bool = False
     hop_limit_exceeded: bool = False
 
-    @property
-    def announced(self) -> tuple[str, ...]:
-        """The events that the daemon should notice, in order."""
-        return tuple(step.announces for step in self.steps if step.announces)
-
 
 DEFAULT_STEPS: Final = ("2s rebalance", "6s terminate 120s")
+
+LONGEST_SECONDS: Final = 366 * 86400.0
+"""A calendar has an end, and a rehearsal should have one too."""
 
 
 def scenario(steps: Sequence[str], *, instance: Instance | None = None, **service: bool) -> Scenario:
@@ -133,7 +133,9 @@ def read_scenario(path: Path) -> Scenario:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ScenarioError(f"{path}: cannot be read: {error.strerror}", hint="name an existing file") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnicodeDecodeError:
+        raise ScenarioError(f"{path}: this is not UTF-8 text", hint="save it as UTF-8") from None
+    except (ValueError, RecursionError) as error:  # besides TOMLDecodeError: numbers and nesting without end
         raise ScenarioError(f"{path}: this is not TOML: {error}", hint=_SHAPE) from None
     return _from_document(str(path), document)
 
@@ -145,14 +147,17 @@ def _from_document(source: str, document: Mapping[str, object]) -> Scenario:
     steps, instance, service = document.get("steps"), document.get("instance", {}), document.get("service", {})
     unknown = sorted(set(document) - {"steps", "instance", "service"})
     if unknown:
-        raise ScenarioError(f"{source}: {unknown[0]} is not known", hint=_SHAPE)
+        raise ScenarioError(f'{source}: "{unknown[0]}" is not known', hint=_SHAPE)
     if not isinstance(steps, list) or not all(isinstance(step, str) for step in steps):
         raise ScenarioError(f"{source}: steps: write a list of texts", hint=_SHAPE)
     _expect(source, "instance", instance, {f.name for f in fields(Instance) if f.type == "str"}, str)
     _expect(source, "service", service, {"imdsv1", "hop_limit_exceeded"}, bool)
     assert isinstance(instance, dict)  # noqa: S101 (for the type checker; _expect has looked)
     assert isinstance(service, dict)  # noqa: S101 (as above)
-    return scenario(steps, instance=Instance(**instance), **service)
+    try:
+        return scenario(steps, instance=Instance(**instance), **service)
+    except ScenarioError as error:
+        raise ScenarioError(f"{source}: {error.message}", hint=error.hint) from None
 
 
 def _expect(source: str, name: str, table: object, keys: set[str], kind: type) -> None:
@@ -162,19 +167,23 @@ def _expect(source: str, name: str, table: object, keys: set[str], kind: type) -
         if key not in keys:
             raise ScenarioError(f"{source}: {name}.{key} is not known", hint=f"known are {', '.join(sorted(keys))}")
         if not isinstance(value, kind):
-            raise ScenarioError(f"{source}: {name}.{key}: this has to be a {kind.__name__}", hint=_SHAPE)
+            wanted = "true or false" if kind is bool else "a text in quotes"
+            raise ScenarioError(f"{source}: {name}.{key}: write {wanted}", hint=_SHAPE)
 
 
 def _steps(line: str) -> list[Step]:
     """The steps in one line; a passing trouble is two, its beginning and its end."""
-    at_word, *words = line.split()
     try:
-        at = parse_duration(at_word)
-        if words and words[0] == "trouble":
-            return _trouble(at, *words[1:])
-        return [_step(at, words)]
-    except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise ScenarioError(f'the step "{line}" is not understood: {_why(error)}', hint=_WORDS) from None
+        at, words = _time_and_words(line)
+        match words:
+            case ["trouble", kind]:
+                return _trouble(at, kind)
+            case ["trouble", kind, lasting]:
+                return _passing_trouble(at, kind, _duration(lasting))
+            case _:
+                return [_step(at, words)]
+    except ValueError as error:
+        raise ScenarioError(f'the step "{line}" is not understood: {error}', hint=_WORDS) from None
 
 
 _WORDS = (
@@ -184,10 +193,11 @@ _WORDS = (
 )
 
 
-def _why(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"{error} is not known"
-    return str(error) if isinstance(error, ValueError) else "words are missing or too many"
+def _time_and_words(line: str) -> tuple[float, list[str]]:
+    if not line.strip():
+        raise ValueError("it is empty")
+    at, *words = line.split()
+    return _duration(at), words
 
 
 def _step(at: float, words: Sequence[str]) -> Step:
@@ -199,38 +209,59 @@ def _step(at: float, words: Sequence[str]) -> Step:
         case ["rebalance"]:
             return Step(at, "rebalance recommendation", lambda s: s.recommend_rebalance(_from_now(0)), "rebalance")
         case ["maintenance", code, left]:
-            seconds = parse_duration(left)
+            seconds = _duration(left)
             return Step(at, f"{code} scheduled in {left}", lambda s: _schedule(s, code, seconds), "maintenance")
         case ["lifecycle", state]:
             announces = "lifecycle" if state == "Terminated" else ""
-            return Step(at, f"target state {state}", lambda s: s.set_target_lifecycle_state(state), announces)
+            return Step(at, f"target lifecycle state {state}", lambda s: s.set_target_lifecycle_state(state), announces)
         case ["withdraw", event]:
-            item = WITHDRAWABLE[event]
-            return Step(at, f"{event} withdrawn", lambda s: s.withdraw(item))
+            item = _look_up(WITHDRAWABLE, event)
+            return Step(at, f"{event} withdrawn", lambda s: s.withdraw(item), withdraws=event)
         case ["revoke-tokens"]:
-            return Step(at, "all tokens revoked", lambda s: s.revoke_tokens())
-        case [word, *_]:
-            raise KeyError(word)
+            return Step(at, "all session tokens revoked", lambda s: s.revoke_tokens())
+        case [word, *_] if word not in _HAPPENINGS:
+            raise ValueError(f'"{word}" is not known; known are {", ".join(_HAPPENINGS)}')
+        case [_, *_]:
+            raise ValueError("words are missing or too many")
     raise ValueError("it does not say what happens")
 
 
+_HAPPENINGS = (*INTERRUPTIONS, "rebalance", "maintenance", "lifecycle", "withdraw", "trouble", "revoke-tokens")
+
+_Value = TypeVar("_Value")
+
+
+def _look_up(table: Mapping[str, _Value], word: str) -> _Value:
+    if word not in table:
+        raise ValueError(f'"{word}" is not known; known are {", ".join(table)}')
+    return table[word]
+
+
+def _duration(text: str) -> float:
+    seconds = parse_duration(text)
+    if seconds > LONGEST_SECONDS:
+        raise ValueError(f'"{text}" is too long; write at most "366d"')
+    return seconds
+
+
 def _interruption(at: float, action: str, left: float) -> Step:
-    words = f"interruption notice: {action}, {left:g} s to go"
+    words = f"interruption notice: {action}, {format_duration(left)} to go"
     return Step(at, words, lambda service: service.interrupt(action, _from_now(left)), action)
 
 
-def _trouble(at: float, kind: str, lasting: str = "") -> list[Step]:
-    fault = TROUBLES[kind]
-    steps = [Step(at, f"metadata service in trouble: {kind}", lambda service: service.trouble(fault))]
-    if lasting:
-        until = at + parse_duration(lasting)
-        steps.append(Step(until, "metadata service well again", lambda service: service.trouble(None)))
-    return steps
+def _trouble(at: float, kind: str) -> list[Step]:
+    fault = _look_up(TROUBLES, kind)
+    return [Step(at, f"metadata service in trouble: {kind}", lambda service: service.trouble(fault))]
+
+
+def _passing_trouble(at: float, kind: str, lasting: float) -> list[Step]:
+    end = Step(at + lasting, "metadata service well again", lambda service: service.trouble(None))
+    return [*_trouble(at, kind), end]
 
 
 def _signed_duration(text: str) -> float:
     """A duration that may have passed already: ``-10s``."""
-    return -parse_duration(text[1:]) if text.startswith("-") else parse_duration(text)
+    return -_duration(text[1:]) if text.startswith("-") else _duration(text)
 
 
 def _schedule(service: MetadataService, code: str, seconds: float) -> None:

@@ -4,27 +4,20 @@ It answers as the EC2 user guide says ("Use the Instance Metadata Service to acc
 session tokens, status codes, error pages and listings included. It shares no code with the daemon that is
 tested against it.
 
-One thread accepts, and each connection has a thread of its own, so a client that is kept waiting by a fault
-delays nobody else. ``close()`` shuts every socket down, which wakes every thread that waits on one.
+How requests are read and connections kept is in ``wire``; each connection has a thread of its own.
 """
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import math
 import re
 import secrets
-import socket
-import struct
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from http.client import HTTPMessage
-from io import BufferedReader
 from types import TracebackType
 from typing import Self
 from urllib.parse import unquote
@@ -38,6 +31,7 @@ from spotwatch.simulate.instance import (
     maintenance_text,
     utc_text,
 )
+from spotwatch.simulate.wire import Connection, Listener, Request, read_request
 
 TOKEN_PATH = "/latest/api/token"  # noqa: S105  # where a token is got, not a token
 
@@ -47,31 +41,12 @@ _TTL_HEADER = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds"
 _MAX_TTL = 21600  # seconds, six hours
 
 _VERSION = re.compile(r"latest|1\.0|\d{4}-\d\d-\d\d")
-_NO_MEANING = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: close() sends RST
-_MAX_LINE = 65536  # bytes of a request line, http.client's own limit for a header
-_MAX_BODY = 65536  # bytes; no request that the service knows has a body
 _REQUESTS_KEPT = 1000
 _AN_INSTANCE = Instance()
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a client asked, and the status code that it got."""
-
-    method: str
-    path: str
-    """As the client wrote it. A request line that is none stands here whole, with an empty method."""
-    headers: HTTPMessage
-    time: float
-    """``time.monotonic()`` when the headers had been read, in seconds."""
-    well_formed: bool
-    keep_alive: bool
-    status: int | None = None
-    """None when a fault kept the client from reading one."""
 
 
 class MetadataService:
@@ -114,7 +89,7 @@ class MetadataService:
         self._requests: deque[Request] = deque(maxlen=_REQUESTS_KEPT)
         self._statuses: Counter[int | None] = Counter()
         self._connections = 0
-        self._listener: _Listener | None = None
+        self._listener: Listener | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -130,7 +105,7 @@ class MetadataService:
         with self._lock:
             if self._listener is not None:
                 raise RuntimeError("the service is running already")
-            self._listener = _Listener(self._address, self._serve)
+            self._listener = Listener(self._address, self._serve)
             self._listen_or_refuse(self._listener)
 
     def close(self) -> None:
@@ -235,7 +210,7 @@ class MetadataService:
             if self._listener is not None:
                 self._listen_or_refuse(self._listener)
 
-    def _listen_or_refuse(self, listener: _Listener) -> None:
+    def _listen_or_refuse(self, listener: Listener) -> None:
         if isinstance(self._faults.get(None), Refused):
             listener.refuse()
         else:
@@ -245,11 +220,11 @@ class MetadataService:
         with self._lock:
             self._changed.update({_item_path(item): body for item, body in items.items()})
 
-    def _serve(self, wire: _Wire) -> None:
+    def _serve(self, wire: Connection) -> None:
         """Answer the requests of one connection, until it ends."""
         with self._lock:
             self._connections += 1
-        while (request := _read_request(wire.stream)) is not None:
+        while (request := read_request(wire.stream)) is not None:
             with self._lock:
                 answer, fault = self._answer(request), self._fault(request)
                 if fault is not None:
@@ -331,156 +306,6 @@ class MetadataService:
 
     def _age(self) -> float:
         return time.monotonic() + self._advanced
-
-
-class _Wire:
-    """One connection; it is what a fault is carried out on."""
-
-    def __init__(self, sock: socket.socket, closing: threading.Event) -> None:
-        # Otherwise the second small piece would wait for the client's delayed acknowledgement, 40 ms.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._sock = sock
-        self._closing = closing
-        self._lock = threading.Lock()  # so that cut() never meets a descriptor that is another file by now
-        self.stream = sock.makefile("rb")
-
-    def send(self, data: bytes) -> None:
-        self._sock.sendall(data)
-
-    def pause(self, seconds: float) -> None:
-        if self._closing.wait(seconds):
-            raise ConnectionAbortedError("the service is closing")
-
-    def wait_for_client_to_leave(self) -> None:
-        while self._sock.recv(_MAX_LINE):
-            pass
-
-    def reset(self) -> None:
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_MEANING)
-
-    def cut(self) -> None:
-        """End the connection from another thread: what its own thread waits for there ends too."""
-        with self._lock, contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        with self._lock:
-            self.stream.close()
-            self._sock.close()
-
-
-class _Listener:
-    """A port, and a thread for each connection that is made to it."""
-
-    def __init__(self, address: tuple[str, int], serve: Callable[[_Wire], None]) -> None:
-        # Bound as long as the service lives, but never listening: while the other socket is closed,
-        # connections are refused, and no other program gets the port.
-        self._reserved = _bound(address)
-        self.address: tuple[str, int] = self._reserved.getsockname()[:2]
-        self._serve = serve
-        self._closing = threading.Event()
-        self._listening: tuple[socket.socket, threading.Thread] | None = None
-        self._connections: dict[threading.Thread, _Wire] = {}
-
-    def listen(self) -> None:
-        if self._listening is not None:
-            return
-        sock = _bound(self.address)
-        sock.listen(128)
-        thread = threading.Thread(target=self._accept, args=(sock,), name="metadata service", daemon=True)
-        self._listening = (sock, thread)
-        thread.start()
-
-    def refuse(self) -> None:
-        """Refuse connections, and end those that there are."""
-        if self._listening is not None:
-            sock, thread = self._listening
-            self._listening = None
-            sock.shutdown(socket.SHUT_RDWR)  # wakes accept()
-            thread.join()
-            sock.close()
-        for wire in self._connections.values():
-            wire.cut()
-
-    def close(self) -> None:
-        self._closing.set()
-        self.refuse()
-        self._reserved.close()
-        for thread in self._connections:
-            thread.join()
-
-    def _accept(self, listening: socket.socket) -> None:
-        while True:
-            try:
-                sock, _ = listening.accept()
-            except OSError:
-                return  # refuse() has shut it down
-            wire = _Wire(sock, self._closing)
-            self._forget_ended_connections()
-            thread = threading.Thread(target=self._converse, args=(wire,), name="metadata", daemon=True)
-            self._connections[thread] = wire
-            thread.start()
-
-    def _forget_ended_connections(self) -> None:
-        self._connections = {thread: wire for thread, wire in self._connections.items() if thread.is_alive()}
-
-    def _converse(self, wire: _Wire) -> None:
-        try:
-            self._serve(wire)
-        except OSError:
-            pass  # the client is gone or the service is closing, and nobody is left to be told
-        finally:
-            wire.close()
-
-
-def _bound(address: tuple[str, int]) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
-    try:
-        # Lets the listening socket share the reserved port, and a port be taken again while old connections
-        # linger.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _read_request(stream: BufferedReader) -> Request | None:
-    """Read one request with its body; None when the client leaves before a whole request line."""
-    line = stream.readline(_MAX_LINE).decode("latin-1")
-    if not line.endswith("\n"):
-        return None
-    words = line.split()
-    method, path, version = words if len(words) == 3 else ("", line.strip(), "")
-    headers, allowed = _read_headers(stream)
-    return Request(
-        method=method,
-        path=path,
-        headers=headers,
-        time=time.monotonic(),
-        well_formed=version in ("HTTP/1.0", "HTTP/1.1") and allowed and _skip_body(stream, headers),
-        keep_alive=version == "HTTP/1.1" and headers.get("Connection", "").lower() != "close",
-    )
-
-
-def _read_headers(stream: BufferedReader) -> tuple[HTTPMessage, bool]:
-    """Read headers, and tell whether HTTP allows them."""
-    try:
-        headers = http.client.parse_headers(stream)
-    except http.client.HTTPException:  # too long or too many
-        return HTTPMessage(), False
-    # The parser joins a header that goes on in the next line; HTTP no longer does (RFC 9112, section 5.2).
-    folded = any("\n" in value for value in headers.values())
-    return headers, not folded and not headers.defects
-
-
-def _skip_body(stream: BufferedReader, headers: HTTPMessage) -> bool:
-    """Read over a request's body, so that the next request is found behind it; False if that cannot be."""
-    length = headers.get("Content-Length", "0")
-    if "Transfer-Encoding" in headers or not re.fullmatch("[0-9]{1,5}", length) or int(length) > _MAX_BODY:
-        return False
-    return len(stream.read(int(length))) == int(length)
 
 
 def _split(path: str) -> tuple[str, str]:

@@ -1,10 +1,12 @@
 """The verdict of a rehearsal: was the instance left in good order, and if not, what stood in the way."""
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from spotwatch.core.quantity import format_duration
-from spotwatch.core.report import DrainReport, HookReport, Verdict
+from spotwatch.core.report import DrainReport, HookReport
+from spotwatch.simulate.rehearsal import START_SECONDS, Course
 from spotwatch.simulate.scenario import INTERRUPTIONS
 
 CUT = ("timed-out", "killed", "given-up")
@@ -13,63 +15,69 @@ FINE = ("succeeded", "superseded")
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Whether it went well, in one sentence, and what did not."""
+    """Whether it went well, in one sentence, and everything that did not."""
 
     passed: bool
     sentence: str
     problems: tuple[str, ...] = ()
 
 
-def judge(
-    announced: Sequence[str], reports: Sequence[DrainReport], exit_code: int | None, *, started: bool
-) -> Judgement:
-    """The verdict over what the daemon has reported.
+INTERRUPTED = Judgement(False, "interrupted: the rehearsal was not played to its end")
 
-    Args:
-        announced: the events that it should have noticed.
-        reports: of its drains, the oldest first.
-        exit_code: of the daemon.
-        started: whether it ever came up.
-    """
-    if not started:
-        return Judgement(False, f"the daemon did not start (exit code {exit_code})")
-    problems = [*_unnoticed(announced, reports)]
-    for report in reports:
-        problems += _problems(report)
-    if exit_code != 0:
-        problems.append(f"the daemon ended with exit code {exit_code}")
+
+def judge(course: Course, reports: Sequence[DrainReport]) -> Judgement:
+    """The verdict over a rehearsal and the drains that the daemon has reported, the oldest first."""
+    if not course.started:
+        return Judgement(False, _why_not_started(course))
+    cut = list(_cut(reports))
+    problems = [*_problems_of_the_daemon(course), *cut, *_other_problems(course, reports)]
     if problems:
-        return Judgement(False, _bad_sentence(reports), tuple(problems))
+        return Judgement(False, _bad_sentence(course, cut, reports), tuple(problems))
     return Judgement(True, _good_sentence(reports))
 
 
-def _unnoticed(announced: Sequence[str], reports: Sequence[DrainReport]) -> Iterator[str]:
-    noticed = {event.event for report in reports for event in report.events}
-    for name in dict.fromkeys(announced):
-        if name not in noticed:
-            yield f"{name} was announced, and the daemon took no notice (is it switched off in the settings?)"
+def _why_not_started(course: Course) -> str:
+    if course.ended_early:
+        return f"the daemon did not start: {_end(course.exit_code)}"
+    return f"the daemon was not up within {format_duration(START_SECONDS)}"
 
 
-def _problems(report: DrainReport) -> Iterator[str]:
-    if report.verdict == Verdict.RUNNING:
-        yield f"the drain for {report.event} did not end"
-    for hook in report.hooks:
-        if hook.status not in FINE:
-            yield f"{hook.name} {_what_happened(hook)}"
-    yield from report.not_recorded
+def _end(exit_code: int) -> str:
+    """How a process ended."""
+    if exit_code >= 0:
+        return f"exit code {exit_code}"
+    return f"killed by {_signal_name(-exit_code)}"
 
 
-def _what_happened(hook: HookReport) -> str:
-    """What stood between a hook and its success."""
-    match hook.status:
-        case "timed-out" | "killed":
-            return f"was cut after {format_duration(hook.seconds or 0.0)}{_by_how_much(hook)}"
-        case "failed" if hook.signal is not None:
-            return f"was ended by signal {hook.signal}"
-        case "failed":
-            return f"failed with exit code {hook.exit_code}"
-    reason = f": {hook.reason}" if hook.reason else ""
-    return f"was {hook.status.replace('-', ' ')}{reason}"
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _problems_of_the_daemon(course: Course) -> Iterator[str]:
+    if course.ended_early:
+        yield f"the daemon ended in the middle of the rehearsal: {_end(course.exit_code)}"
+    elif course.exit_code:
+        yield f"the daemon did not leave in good order: {_end(course.exit_code)}"
+    if course.draining:
+        yield f"the drain for {course.draining} did not end"
+    for event in course.unnoticed:
+        yield f"{event} was announced, and the daemon took no notice of it"
+
+
+def _cut(reports: Sequence[DrainReport]) -> Iterator[str]:
+    for report in reports:
+        for hook in report.hooks:
+            if hook.status in CUT:
+                yield f"{hook.name} {_how_it_was_cut(hook)}"
+
+
+def _how_it_was_cut(hook: HookReport) -> str:
+    if hook.seconds is None:
+        return f"was given up: {hook.reason}"
+    return f"was cut after {format_duration(hook.seconds)}{_by_how_much(hook)}"
 
 
 def _by_how_much(hook: HookReport) -> str:
@@ -77,8 +85,28 @@ def _by_how_much(hook: HookReport) -> str:
         return ", when its time was up"
     short = hook.timeout_seconds - (hook.allowed_seconds or 0.0)
     if short < 0.05:
-        return f", its timeout of {format_duration(hook.timeout_seconds)}"
+        return f", at its timeout of {format_duration(hook.timeout_seconds)}"
     return f", {format_duration(short)} short of its timeout of {format_duration(hook.timeout_seconds)}"
+
+
+def _other_problems(course: Course, reports: Sequence[DrainReport]) -> Iterator[str]:
+    for report in reports:
+        expected = (*FINE, *CUT, *(["canceled"] if report.event in course.withdrawn else []))
+        for hook in report.hooks:
+            if hook.status not in expected:
+                yield f"{hook.name} {_what_happened(hook)}"
+        for problem in report.not_recorded:
+            yield f"not recorded: {problem}"
+
+
+def _what_happened(hook: HookReport) -> str:
+    """What stood between a hook and its success."""
+    if hook.status == "failed" and hook.signal is not None:
+        return f"was ended by {_signal_name(hook.signal)}"
+    if hook.status == "failed":
+        return f"failed with exit code {hook.exit_code}"
+    reason = f": {hook.reason}" if hook.reason else ""
+    return f"was {hook.status.replace('-', ' ')}{reason}"
 
 
 def _main(reports: Sequence[DrainReport]) -> DrainReport | None:
@@ -95,11 +123,13 @@ def _good_sentence(reports: Sequence[DrainReport]) -> str:
     return f"drained in time, with {format_duration(main.seconds_to_spare)} to spare"
 
 
-def _bad_sentence(reports: Sequence[DrainReport]) -> str:
-    main = _main(reports)
-    cut = [hook.name for report in reports for hook in report.hooks if hook.status in CUT]
+def _bad_sentence(course: Course, cut: Sequence[str], reports: Sequence[DrainReport]) -> str:
+    if course.ended_early:
+        return f"not drained: the daemon ended in the middle of the rehearsal ({_end(course.exit_code)})"
     if cut:
-        return f"not drained in time: {', '.join(cut)} cut"
-    if main is not None and main.seconds_to_spare is not None and main.seconds_to_spare >= 0:
-        return f"in time, with {format_duration(main.seconds_to_spare)} to spare, but not in good order"
-    return "not drained"
+        others = f" (and {len(cut) - 1} more)" if len(cut) > 1 else ""
+        return f"not drained in time: {cut[0]}{others}"
+    main = _main(reports)
+    if course.draining or course.unnoticed or main is None or main.seconds_to_spare is None:
+        return "not drained"
+    return f"drained with {format_duration(main.seconds_to_spare)} to spare, but not in good order"

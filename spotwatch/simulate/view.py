@@ -1,6 +1,6 @@
 """What a rehearsal looks like on a terminal: lines as it happens, then a timeline of the hooks against the deadline."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,10 +14,16 @@ from spotwatch.simulate.rehearsal import Line
 from spotwatch.simulate.verdict import CUT, Judgement
 
 WIDEST_BAR: Final = 48
-NARROWEST_BAR: Final = 12
+NARROWEST_BAR: Final = 8
+NARROWEST_TEXT: Final = 20
+NARROWEST_NAME: Final = 8
+LONGEST_NAME: Final = 32
 
-OTHER_COLUMNS: Final = 62
-"""Roughly what the table takes beside its bar."""
+GAP: Final = 2
+"""The blanks around a column."""
+
+LAST_WORDS: Final = 5
+"""Lines of a failed hook's output that are shown; the rest is in its file."""
 
 _COLORS: Final[Mapping[str, str]] = {
     "succeeded": "green",
@@ -35,46 +41,123 @@ _LEVELS: Final[Mapping[str, str]] = {"warning": "yellow", "error": "red", "criti
 
 
 def show_line(console: Console, line: Line) -> None:
-    """One line of what happens."""
-    who = Text(f"{line.who:6}", style="bold magenta" if line.who == "AWS" else "dim")
-    name = Text(line.name, style="bold" if line.who == "AWS" else _LEVELS.get(line.level, ""))
-    time = Text(f"{line.at:6.1f} s", style="dim")
-    console.print(time, who, name, Text(_values(line.values), style="dim"), soft_wrap=True)
+    """One line of what happens, and the last words of a hook that failed."""
+    is_aws = line.who == "AWS"
+    head = Text.assemble((f"{line.at:6.1f} s  ", "dim"), (f"{line.who:7}", "bold magenta" if is_aws else "dim"))
+    style = "bold" if is_aws else _LEVELS.get(line.level, "")
+    _print_hanging(console, head, Text(_sentence(line.name, line.values), style=style))
+    for words in str(line.values.get("output", "")).splitlines()[-LAST_WORDS:]:
+        _print_hanging(console, Text(" " * len(head) + "| "), Text(words, style="dim"))
 
 
-def _values(values: Mapping[str, Any]) -> str:
+def _print_hanging(console: Console, head: Text, text: Text) -> None:
+    """Print a text beside its head; on a terminal what is too long goes on below, elsewhere one line stays one."""
+    room = max(NARROWEST_TEXT, console.width - len(head)) if console.is_terminal else max(1, len(text))
+    for part in text.wrap(console, room) or [text]:
+        console.print(Text.assemble(head, part), soft_wrap=True)
+        head = Text(" " * len(head))
+
+
+def _sentence(name: str, values: Mapping[str, Any]) -> str:
+    """A record of the daemon's log as a person would say it; one that is not known here, as it is."""
+    try:
+        return _daemon_sentence(name, values) or _hook_sentence(name, values) or _other_sentence(name, values)
+    except (KeyError, TypeError):
+        return _other_sentence("", {"event": name, **values})
+
+
+def _daemon_sentence(name: str, values: Mapping[str, Any]) -> str:
+    match name:
+        case "daemon-started":
+            return f"started with {values['hooks']} hook{'s' if values['hooks'] != 1 else ''}"
+        case "daemon-stopped":
+            return "stopped"
+        case "drain-began":
+            return f"drain for {values['event_kind']} begins, {format_duration(values['seconds_left'])} to go"
+        case "drain-upgraded":
+            return f"drain upgraded to {values['event_kind']}, {format_duration(values['seconds_left'])} to go"
+        case "drain-moved":
+            return f"deadline moved closer, {format_duration(values['seconds_left'])} to go"
+        case "drain-ended":
+            spare = format_duration(values["seconds_to_spare"])
+            return f"drain for {values['event_kind']} over: {values['verdict']}, {spare} to spare"
+    return ""
+
+
+def _hook_sentence(name: str, values: Mapping[str, Any]) -> str:
+    match name:
+        case "hook-started":
+            allowed = format_duration(values["allowed_seconds"])
+            return f"{values['hook']} starts (stage {values['stage']}), may take {allowed}"
+        case "hook-signaled":
+            return f"{values['hook']} gets {values['signal']}"
+        case "hook-ended":
+            return f"{values['hook']} {values['status'].replace('-', ' ')}{_ending(values)}"
+    return ""
+
+
+def _ending(values: Mapping[str, Any]) -> str:
+    """After how long, how, and why."""
+    words = [f"after {format_duration(values['seconds'])}"] if "seconds" in values else []
+    if values.get("exit_code"):
+        words.append(f"with exit code {values['exit_code']}")
+    if "signal" in values and values["status"] == "failed":
+        words.append(f"by signal {values['signal']}")
+    if values.get("reason"):
+        words.append(f"({values['reason']})")
+    return " " + " ".join(words) if words else ""
+
+
+def _other_sentence(name: str, values: Mapping[str, Any]) -> str:
     if "message" in values:
-        return str(values["message"])
-    return " ".join(f"{key}={str(value).strip()}" for key, value in values.items() if key not in {"drain", "pid"})
+        hint = f" ({values['hint']})" if values.get("hint") else ""
+        return f"{values['message']}{hint}"
+    words = [f"{key}={value}" for key, value in values.items() if key not in {"version", "output"}]
+    return " ".join([name, *words]).strip()
 
 
 def show_timeline(console: Console, report: DrainReport) -> None:
-    """A drain's hooks against its deadline, and its last word on the time."""
-    scale = _Scale(report, max(NARROWEST_BAR, min(WIDEST_BAR, console.width - OTHER_COLUMNS)))
+    """A drain's hooks against its deadline; a terminal that is too narrow gets it without the bars."""
+    rows = [_cells(hook) for hook in report.hooks]
+    stage, name, ran, allowed, status = (max(map(len, column)) for column in zip(_HEAD, *rows, strict=True))
+    room = console.width - stage - ran - allowed - status - len(_HEAD) * GAP
+    name = max(NARROWEST_NAME, min(name, room, LONGEST_NAME))
+    scale = _Scale(report, min(WIDEST_BAR, room - name - GAP))
     table = Table(box=None, padding=(0, 1), title=_title(report), title_justify="left", title_style="bold")
-    table.add_column("stage", no_wrap=True)
-    table.add_column("hook", overflow="fold")
-    table.add_column("ran", justify="right", no_wrap=True)
-    table.add_column("of", justify="right", no_wrap=True)
-    table.add_column(scale.heading, no_wrap=True)
-    table.add_column("status", no_wrap=True)
-    for hook in report.hooks:
+    for head in _HEAD[:-1]:
+        is_number = head in {"ran", "of"}
+        max_width = name if head == "hook" else None
+        table.add_column(head, no_wrap=True, justify="right" if is_number else "left", max_width=max_width)
+    if scale.width >= NARROWEST_BAR:
+        table.add_column(scale.heading, no_wrap=True)
+    table.add_column(_HEAD[-1], no_wrap=True)
+    for hook, (*cells, ending) in zip(report.hooks, rows, strict=True):
         color = _COLORS.get(hook.status, "")
-        ran = format_duration(hook.seconds) if hook.seconds is not None else ""
-        allowed = format_duration(hook.allowed_seconds) if hook.allowed_seconds is not None else ""
-        status = Text(hook.status, style=color)
-        table.add_row(str(hook.stage), hook.name, ran, allowed, scale.bar(hook, color), status)
+        bar = [scale.bar(hook, color)] if scale.width >= NARROWEST_BAR else []
+        table.add_row(*cells, *bar, Text(ending, style=color))
     console.print()
     console.print(table)
+    _print_hanging(console, Text(" "), Text(scale.legend, style="dim"))
+
+
+_HEAD: Final = ("stage", "hook", "ran", "of", "status")
+
+
+def _cells(hook: HookReport) -> Sequence[str]:
+    """The texts beside the bar."""
+    ran = format_duration(hook.seconds) if hook.seconds is not None else ""
+    allowed = format_duration(hook.allowed_seconds) if hook.allowed_seconds is not None else ""
+    return str(hook.stage), hook.name, ran, allowed, hook.status
 
 
 def show_judgement(console: Console, judgement: Judgement) -> None:
-    """The verdict."""
+    """The verdict, and what of the problems it does not name itself."""
     color = "green" if judgement.passed else "red"
     console.print()
-    console.print(Text(judgement.sentence, style=f"bold {color}"), soft_wrap=True)
+    _print_hanging(console, Text(), Text(judgement.sentence, style=f"bold {color}"))
     for problem in judgement.problems:
-        console.print(Text(f"  {problem}", style=color), soft_wrap=True)
+        if problem not in judgement.sentence:
+            _print_hanging(console, Text("  "), Text(problem, style=color))
 
 
 def _title(report: DrainReport) -> str:
@@ -85,34 +168,36 @@ class _Scale:
     """Maps the time of a drain to columns; a deadline far behind the last hook stays outside."""
 
     def __init__(self, report: DrainReport, width: int) -> None:
-        self._width = width
+        self.width = width
         self._began = _time(report.began_at)
-        deadline = self._seconds(report.deadline)
-        ends = [self._seconds(hook.ended_at) for hook in report.hooks if hook.ended_at]
-        events = [self._seconds(event.seen_at) for event in report.events]
-        busy = max([1.0, *ends, *events])
-        self._shows_deadline = deadline <= 3 * busy
-        self._whole = max(deadline, busy) if self._shows_deadline else busy * 1.25
-        self._deadline = deadline
+        self._deadline = self._seconds(report.deadline)
         self._notice = self._seconds(report.notice_seen_at)
+        ends = [self._seconds(hook.ended_at) for hook in report.hooks if hook.ended_at]
+        busy = max([1.0, self._notice, *ends])
+        self._shows_deadline = self._deadline <= 3 * busy
+        self._whole = max(self._deadline, busy) if self._shows_deadline else busy * 1.25
 
     @property
     def heading(self) -> str:
-        """What the columns span, with the deadline inside or behind."""
-        if self._shows_deadline:
-            return f"deadline at {format_duration(self._deadline)}"
+        """What the columns span."""
         return f"first {format_duration(self._whole)}"
 
+    @property
+    def legend(self) -> str:
+        """What the marks mean; times are seconds after the drain began."""
+        deadline = f"deadline at {format_duration(self._deadline)}"
+        deadline = f"┃ {deadline}" if self._shows_deadline else f"{deadline}, outside"
+        return f"┆ noticed at {format_duration(self._notice)}   {deadline}"
+
     def bar(self, hook: HookReport, color: str) -> Text:
-        """The span of a hook; a mark where it never ran."""
-        columns = [Text("·", style="dim") for _ in range(self._width)]
+        """The span of a hook; a cross where it was given up."""
+        columns = [Text("·", style="dim") for _ in range(self.width)]
         columns[self._column(self._notice)] = Text("┆", style="magenta")
         if self._shows_deadline:
             columns[self._column(self._deadline)] = Text("┃", style="bold")
         if hook.started_at and hook.ended_at:
             first, last = self._column(self._seconds(hook.started_at)), self._column(self._seconds(hook.ended_at))
-            for index in range(first, last + 1):
-                columns[index] = Text("█", style=color)
+            columns[first : last + 1] = [Text("█", style=color)] * (last + 1 - first)
         elif hook.ended_at and hook.status in CUT:
             columns[self._column(self._seconds(hook.ended_at))] = Text("✗", style=color)
         return Text.assemble(*columns)
@@ -121,8 +206,8 @@ class _Scale:
         return (_time(moment) - self._began).total_seconds()
 
     def _column(self, seconds: float) -> int:
-        return max(0, min(self._width - 1, int(seconds / self._whole * self._width)))
+        return max(0, min(self.width - 1, int(seconds / self._whole * self.width)))
 
 
-def _time(text: str | None) -> datetime:
-    return datetime.fromisoformat(text or "1970-01-01T00:00:00Z")
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)

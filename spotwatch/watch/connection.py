@@ -25,6 +25,9 @@ from spotwatch.watch.exchange import Request, Response
 LARGEST_ANSWER = 64 * 1024
 """Bytes. The longest item in use, the list of scheduled events, has a few hundred a piece."""
 
+NOT_OBEYED = frozenset({b"location", b"set-cookie"})
+"""Headers, in lower case, that httpx would act on. The metadata service sends neither; who does is somebody else."""
+
 CUT_OFF = (httpcore.NetworkError, httpcore.ProtocolError)
 """How a kept-alive connection shows that the service has closed it."""
 
@@ -125,7 +128,8 @@ class _Transport(httpx.BaseTransport):
         answer = self._pool.handle_request(
             httpcore.Request(request.method, url, headers=request.headers.raw, content=request.stream)
         )
-        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer))
+        headers = [(name, value) for name, value in answer.headers if name.lower() not in NOT_OBEYED]
+        return httpx.Response(answer.status, headers=headers, stream=_Body(answer))
 
     def close(self) -> None:
         self._pool.close()

@@ -205,7 +205,7 @@ class Maintenance:
 
     def __init__(self) -> None:
         self._announcement = _Announcement()
-        self._known: set[str] = set()
+        self._known: frozenset[_Scheduled] = frozenset()
 
     def take(self, body: str | None, reading: Reading) -> Iterator[Observation]:
         """See `Item.take`."""
@@ -225,13 +225,13 @@ class Maintenance:
 
     def _say_what_is_new(self, active: list["_Scheduled"]) -> Iterator[Observation]:
         for event in active:
-            if event.id not in self._known:
+            if event not in self._known:
                 yield Remark(
                     "maintenance-scheduled",
                     f"{event.code} is scheduled: {event.description}",
                     values={"event_id": event.id, "not_before": format_utc(event.not_before)},
                 )
-        self._known = {event.id for event in active}
+        self._known = frozenset(active) or self._known  # a single empty answer may be a hiccup
 
 
 @dataclass(frozen=True, slots=True)

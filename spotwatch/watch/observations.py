@@ -31,7 +31,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """The service answers again; `seconds` since the last good poll."""
+    """The service answers again; `seconds` since the last good poll, or the start."""
 
     seconds: float
 

@@ -78,15 +78,16 @@ class Session:
         Raises:
             MetadataError: in the generator's last step; each kind is in `spotwatch.core.errors`.
         """
+        verdict = self._why_tokenless
         yield from self._have_token()
         response = yield self._request(item)
-        if response.status == 401:
+        if response.status == 401 and self._why_tokenless is verdict:
             self._forget()
             yield from self._fetch_token()
             response = yield self._request(item)
-            if response.status == 401 and self._why_tokenless is not None:
-                # Without a token is allowed here, but not over there: that none can be had is the trouble.
-                raise self._why_tokenless
+        if response.status == 401 and self._why_tokenless is not None:
+            # Doing without a token is allowed here, but not over there: that none can be had is the trouble.
+            raise self._why_tokenless
         return _text(item, response)
 
     def _forget(self) -> None:

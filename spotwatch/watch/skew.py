@@ -17,8 +17,9 @@ class ClockSkew:
     """Narrows the skew down with every answer.
 
     An answer dated D that was asked for at S and arrived at R (both by the system's clock) bounds it: AWS's clock
-    stood between D and D + 1 s somewhere between S and R, so the skew lies between D - R and D + 1 s - S. All
-    answers together leave an interval of a few milliseconds; when none is left, a clock was set, and it begins anew.
+    stood between D and D + 1 s somewhere between S and R, so the skew lies between D - R and D + 1 s - S. Answers
+    at different fractions of a second narrow that to milliseconds, answers at the same one leave it a second wide; when
+    nothing is left of it, a clock was set, and it begins anew.
     """
 
     def __init__(self) -> None:

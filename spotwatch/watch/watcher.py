@@ -1,7 +1,8 @@
 """The watcher: reads each item of the metadata service in its own interval and says what is new.
 
 Whatever the service does, a poll takes at most one poll interval, and the next one is due at most one interval late:
-the requests of a poll share one limit, and a failure that concerns the whole service ends the poll.
+the requests of a poll share one limit, and a failure that may concern the whole service ends the poll. Which items have
+been failing is remembered, and they are read last, so that no item keeps the others from being read.
 """
 
 import random
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from spotwatch.core.errors import MetadataError, MetadataThrottled, MetadataTimedOut, Transient
+from spotwatch.core.errors import MetadataError, MetadataMalformed, MetadataThrottled, MetadataTimedOut, Transient
 from spotwatch.core.event import EventKind
 from spotwatch.core.instant import Instant
 from spotwatch.core.report import InstanceFacts
@@ -38,7 +39,13 @@ NOTABLE_SKEW = timedelta(seconds=2)
 """Clocks this far apart are worth a warning: time synchronisation is broken on this host."""
 
 SERVICE = "the metadata service"
-"""What a transient failure concerns, whichever item was asked for."""
+"""What a transient failure concerns, whichever item was asked for, if it has answered nothing else in the same poll."""
+
+THE_FACTS = "instance facts"
+"""What a failure concerns if it was not an item that was asked for."""
+
+LONGEST_FACT = 255
+"""Characters; the longest in use, an instance id, has 19. Facts go into the environment of every hook."""
 
 FACTS = {
     "id": "instance-id",
@@ -50,11 +57,12 @@ FACTS = {
 
 @dataclass(slots=True)
 class _Watched:
-    """An item and when to read it next."""
+    """An item, when to read it next, and when reading it last ended a poll."""
 
     item: Item
     interval: float
     due: float
+    failed_at: float = float("-inf")
 
 
 class Watcher:
@@ -86,10 +94,12 @@ class Watcher:
         self._version = ""
         self._announced: dict[str, EventKind] = {}
         self._failing: dict[str, tuple[str, float]] = {}
+        self._answered = False
         self._warned_of_skew = False
         self._watched: list[_Watched] = []
         self._missing_facts = dict(FACTS)
-        self._facts_due = clock().boot
+        self._began = clock()
+        self._facts_due = self._began.boot
         self._settings = settings
         self._metadata = connect(settings.endpoint)
         self.apply(settings, limits)
@@ -97,8 +107,8 @@ class Watcher:
     def apply(self, settings: MetadataSettings, limits: LimitSettings) -> None:
         """Go by these settings from now on; what was announced is not announced again."""
         if settings.endpoint != self._settings.endpoint:
-            self._metadata.close()
-            self._metadata = self._connect(settings.endpoint)
+            former, self._metadata = self._metadata, self._connect(settings.endpoint)
+            former.close()
         self._settings, self._limits = settings, limits
         self._session = Session(
             timeout=settings.timeout,
@@ -108,6 +118,8 @@ class Watcher:
         )
         now, known = self._clock().boot, {watched.item.path: watched.item for watched in self._watched}
         self._watched = [_Watched(known.get(item.path, item), every, now) for item, every in _items(settings)]
+        paths = {watched.item.path for watched in self._watched}
+        self._announced = {path: kind for path, kind in self._announced.items() if path in paths}
 
     def close(self) -> None:
         """Give up the connection to the service."""
@@ -139,16 +151,23 @@ class Watcher:
         return list(self._poll(now, now + limit))
 
     def _poll(self, now: float, until: float) -> Iterator[Observation]:
-        for watched in [w for w in self._watched if w.due <= now]:
+        self._answered = False
+        due = [watched for watched in self._watched if watched.due <= now]
+        for watched in sorted(due, key=lambda w: w.failed_at):
             watched.due = _next_due(watched, now)
             try:
                 yield from self._read(watched.item, until)
             except MetadataError as error:
                 yield from self._take_failure(watched.item.path, error)
                 if isinstance(error, Transient):
+                    watched.failed_at = now
                     self._put_off(error, now)
-                    return
-        yield from self._read_facts(now, until)
+                    break
+                self._answered = True
+            else:
+                watched.failed_at = float("-inf")
+        if self._answered:
+            yield from self._read_facts(now, until)
 
     def _read(self, item: Item, until: float) -> Iterator[Observation]:
         body = self._get(item.path, until)
@@ -187,9 +206,10 @@ class Watcher:
         return response
 
     def _take_success(self, item: Item) -> Iterator[Observation]:
-        now, last = self._clock(), self.last_good_poll
+        self._answered = True
+        now, last = self._clock(), self.last_good_poll or self._began
         if self._failing.pop(SERVICE, None) is not None:
-            yield Recovered(now.boot - last.boot if last else 0.0)
+            yield Recovered(now.boot - last.boot)
         if self._failing.pop(item.path, None) is not None:
             yield Remark("item-readable", f"{item.path} can be read again")
         if item.path == InstanceAction.path:
@@ -202,7 +222,8 @@ class Watcher:
     def _take_failure(self, path: str, error: MetadataError) -> Iterator[Observation]:
         """Say it when it is new, when it has changed, and now and then while it lasts."""
         now, kind = self._clock().boot, type(error).__name__
-        what = SERVICE if isinstance(error, Transient) else path
+        concerns_all = isinstance(error, Transient) and not self._answered and path not in self._failing
+        what = SERVICE if concerns_all else path
         known, said_at = self._failing.get(what, ("", 0.0))
         if kind != known or now - said_at >= REPEAT_FAILURE_SECONDS:
             self._failing[what] = (kind, now)
@@ -243,17 +264,26 @@ class Watcher:
             return
         self._facts_due = now + FACT_RETRY_SECONDS
         try:
-            found = {field: self._get(path, until) for field, path in self._missing_facts.items()}
+            found = {field: _fact(path, self._get(path, until)) for field, path in self._missing_facts.items()}
         except MetadataError as error:
-            yield from self._take_failure("instance facts", error)
+            yield from self._take_failure(THE_FACTS, error)
             return
         self._missing_facts = {}
-        self.instance = InstanceFacts(**{field: (text or "").strip() for field, text in found.items()})
+        self._failing.pop(THE_FACTS, None)
+        self.instance = InstanceFacts(**found)
         yield Remark(
             "instance",
             f"this is {self.instance.id or 'an instance without an id'}",
             values=_facts(self.instance),
         )
+
+
+def _fact(path: str, text: str | None) -> str:
+    """A fact in one printable line, empty where the service has none."""
+    fact = (text or "").strip()
+    if not fact.isprintable() or len(fact) > LONGEST_FACT:
+        raise MetadataMalformed(f"{path} holds no single line of text: {fact[:80]!r}")
+    return fact
 
 
 def _facts(instance: InstanceFacts) -> dict[str, str | float]:

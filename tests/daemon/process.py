@@ -23,8 +23,11 @@ PATIENCE = 10.0
 LOOK_SECONDS = 0.01
 """Between two looks at something that cannot be waited for."""
 
-EXIT_SECONDS = 5.0
-"""From the second SIGTERM, which ends a drain too, to SIGKILL."""
+EXIT_SECONDS = 3.0
+"""From the first SIGTERM to the second, which ends a drain too, and from that to SIGKILL."""
+
+DRAIN_ID = b"SPOTWATCH_DRAIN_ID="
+"""What everything that comes from a hook has in its environment."""
 
 QUICK = (
     "metadata.poll_interval=100ms",
@@ -69,16 +72,16 @@ def statuses(report: DrainReport) -> dict[str, str]:
 class DaemonProcess:
     """The daemon from ``with`` to its end, which comes at the end of the ``with`` at the latest.
 
-    Whatever a test is about, these hold: a daemon that was not ended by the test is still there at its end and leaves
-    with 0 on SIGTERM, all that it has written to its log are records, and nothing of its hooks outlives it.
+    Whatever a test is about, these hold: nothing of the hooks outlives the daemon; and unless the test waits for its
+    end, it is still there after the test, has written nothing but records to its log, and leaves with 0 on SIGTERM.
 
     Args:
         directory: holds its settings, state and runtime directory; ``$T`` for hooks.
         hooks: the text of its settings file.
         endpoint: where its metadata service is; None for the real address.
         options: words for ``--set``, stronger than the text.
-        within: a command that it is executed by, such as ``ip netns exec NAME``.
-        stderr: where its log goes instead of to the test.
+        under: a command that executes it, such as ``ip netns exec NAME``.
+        stderr: a descriptor for its log, which then does not come to the test.
     """
 
     def __init__(
@@ -86,26 +89,22 @@ class DaemonProcess:
         directory: Path,
         *hooks: str,
         endpoint: str | None = None,
-        options: Sequence[str] = (),
-        within: Sequence[str] = (),
+        options: Sequence[str] = QUICK,
+        under: Sequence[str] = (),
         stderr: int = subprocess.PIPE,
     ) -> None:
         self.directory = directory
         self._settings = directory / "spotwatch.toml"
-        self._lines: list[str] = []
-        self._rest = b""
-        self._log_ended = stderr != subprocess.PIPE
         self.settle(*hooks)
-        places = {"state.directory": "state", "state.runtime_directory": "run"}
-        words = [f"{key}={directory / name}" for key, name in places.items()]
+        words = ["log.format=json", f"state.directory={directory}/state", f"state.runtime_directory={directory}/run"]
         words += [f"metadata.endpoint={endpoint}"] if endpoint else []
-        self._argv = [*within, sys.executable, "-W", "error", "-m", "spotwatch", "run", "--config", str(self._settings)]
-        self._argv += [part for word in ("log.format=json", *words, *options) for part in ("--set", word)]
+        self._argv = [*under, sys.executable, "-W", "error", "-m", "spotwatch", "run", "--config", str(self._settings)]
+        self._argv += [part for word in (*words, *options) for part in ("--set", word)]
         self._stderr = stderr
-
-    def settle(self, *hooks: str) -> None:
-        """Write the settings file."""
-        self._settings.write_text("\n".join(hooks), encoding="utf-8")
+        self._rest = b""
+        self._lines: list[str] = []
+        self._log_ended = False
+        self._end_awaited = False
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -121,16 +120,22 @@ class DaemonProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        code = self._end()
-        survivors = self._survivors()
+        was_there = self._process.poll() is None
+        code, survivors = self._end(), self.survivors()
         for pid in survivors:
             os.kill(pid, signal.SIGKILL)
         if kind is None:
             assert survivors == [], f"hooks have outlived the daemon\n{self.log}"
-            assert code in {None, 0}, f"the daemon left with {code}\n{self.log}"
-            assert code is None or all(map(_is_record, self._lines)), f"not only records in its log\n{self.log}"
+            if not self._end_awaited:
+                assert was_there, f"the daemon has left with {code}\n{self.log}"
+                assert code == 0, f"the daemon left with {code} on SIGTERM\n{self.log}"
+                assert all(map(_is_record, self._lines)), f"there are not only records in its log\n{self.log}"
 
     # What it is told
+
+    def settle(self, *hooks: str) -> None:
+        """Write the settings file."""
+        self._settings.write_text("\n".join(hooks), encoding="utf-8")
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -159,7 +164,7 @@ class DaemonProcess:
         return self.wait_for(lambda: self.records(name, **values)[nth - 1 :], f"record {nth} of {name} {values}")[0]
 
     def report(self, event: str = "terminate", *, nth: int = 1) -> DrainReport:
-        """The report that it has kept of the first drain, or the nth, that ends with this event; it is waited for."""
+        """The report of the first drain, or the nth, that ends with this event; it is waited for."""
         name = self.record("drain-ended", nth=nth, event_kind=event)["drain"]
         return DrainReport.from_json(json.loads((self.directory / f"state/reports/{name}.json").read_text()))
 
@@ -171,66 +176,77 @@ class DaemonProcess:
     def written(self, name: str) -> str:
         """The text of a file in the test's directory; it is waited for."""
         path = self.directory / name
-        return self.wait_for(lambda: path.exists() and path.read_text(), f"the file {name}") or ""
+        return self.wait_for(lambda: path.read_text() if path.exists() else "", f"the file {name}")
 
-    def passes(self, count: int) -> None:
-        """Wait until its loop has gone round so often; each time it writes its status anew, in a new file."""
+    def pass_by(self, count: int) -> None:
+        """Wait until its loop has gone round so often; each time it shows its status anew."""
         status, seen = self.directory / "run" / "status.json", set[int]()
 
-        def gone_round() -> bool:
+        def has_gone_round() -> bool:
             seen.add(status.stat().st_mtime_ns if status.exists() else 0)
             return len(seen) > count
 
-        self.wait_for(gone_round, f"{count} passes of its loop")
+        self.wait_for(has_gone_round, f"{count} rounds of its loop")
+
+    def survivors(self) -> list[int]:
+        """The processes there are that carry the marks of a hook of this daemon."""
+        place = f"SPOTWATCH_STATE_DIRECTORY={self.directory}/state".encode()
+        environments = {pid: _environment(pid) for pid in map(int, filter(str.isdecimal, os.listdir("/proc")))}
+        return [pid for pid, words in environments.items() if place in words and DRAIN_ID in b"\0".join(words)]
 
     def exit_code(self, within: float = PATIENCE) -> int:
         """Its exit code; its end is waited for."""
-        self.wait_for(lambda: self._log_ended and self._process.poll() is not None, "its end", within)
+        self.wait_for(lambda: self._process.poll() is not None, "its end", within)
+        self._end_awaited = True
+        self._read(0)
         return self._process.wait()
 
     def wait_for(self, look: Callable[[], T], what: str, within: float = PATIENCE) -> T:
-        """Look until there is something to be seen, and answer it."""
+        """Look until there is something to be seen, and answer it; in vain when the daemon ends before."""
         give_up = time.monotonic() + within
-        while not (seen := look()):
-            assert time.monotonic() < give_up, f"waited {within:g} s in vain for {what}\n{self.log}"
+        while True:
+            is_over = self._process.poll() is not None or time.monotonic() > give_up
+            if seen := look():
+                return seen
+            assert not is_over, f"waited in vain for {what}\n{self.log}"
             self._read(LOOK_SECONDS)
-        return seen
 
     def _read(self, seconds: float) -> None:
-        """Take in what it writes, waiting no longer than this for it."""
+        """Take in what it has written, waiting no longer than this for it."""
         pipe = self._process.stderr
-        if pipe is None or pipe.closed or self._log_ended:
+        if pipe is None or self._log_ended:
             time.sleep(seconds)
             return
-        while select.select([pipe], [], [], seconds)[0]:
-            data = os.read(pipe.fileno(), 65536)
+        while not self._log_ended and select.select([pipe], [], [], seconds)[0]:
+            data, seconds = os.read(pipe.fileno(), 65536), 0
             *lines, self._rest = (self._rest + data).split(b"\n")
             self._lines += [line.decode() for line in lines]
-            self._log_ended, seconds = not data, 0
-            if not data:
-                return
+            self._log_ended = not data
 
     # Its end
 
-    def _end(self) -> int | None:
-        """End it if it runs; its exit code then, None if the test has ended it."""
-        had_ended = self._process.poll() is not None
+    def _end(self) -> int:
+        """End it if it runs; its exit code."""
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
-            if self._process.poll() is None:
-                self._process.send_signal(number)
-                self._wait_for_end(EXIT_SECONDS / 2)
-        code = self._process.wait()
+            self._process.send_signal(number)
+            self._wait_for_end(EXIT_SECONDS)
         if self._process.stderr is not None:
             self._read(0)
             self._process.stderr.close()
-        return None if had_ended and code >= 0 and self._expected_end else code
+        return self._process.wait()
 
     def _wait_for_end(self, seconds: float) -> None:
         give_up = time.monotonic() + seconds
         while self._process.poll() is None and time.monotonic() < give_up:
             self._read(LOOK_SECONDS)
 
-    def _survivors(self) -> list[int]:
-        """What carries the marks of a hook of this daemon."""
-        mine = {f"SPOTWATCH_STATE_DIRECTORY={self.directory / 'state'}".encode()}
-        return [pid for pid, words in _environments() if mine <= words and any(map(_is_drain_id, words))]
+
+def _is_record(line: str) -> bool:
+    return line.startswith("{") and line.endswith("}")
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # it has ended, or is not ours to look at
+        return []

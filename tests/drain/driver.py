@@ -72,8 +72,11 @@ class Bench:
     def run_out(self, *, until: float = inf) -> list[str]:
         """Step at the machine's own wakeups while no end of a hook is ever seen; all orders, each with its time."""
         words: list[str] = []
+        before = -inf
         while (now := self.drain.wakeup()) is not None and now < until:
+            assert now > before, "the loop spins"
             words += [f"{now:g} {word}" for word in self.step(now)]
+            before = now
         return words
 
     def come(self, now: float, kind: str, seconds: float) -> list[str]:

@@ -367,8 +367,27 @@ def test_new_hooks_of_a_lower_stage_start_beside_a_running_one_of_a_higher_stage
     bench = Bench(hook("high", 50, on="rebalance"), hook("low", 10), hook("later", 60), kind="rebalance", seconds=600)
     bench.step(0)
     assert bench.come(5, "terminate", 100) == ["start low 97.5"]
-    assert bench.end(6, "low") == []
-    assert bench.end(7, "high") == ["start later 95.5"]
+    assert bench.end(6, "low") == ["start later 96.5"]
+
+
+def test_what_still_runs_for_a_weaker_event_holds_up_no_stage_of_the_stronger() -> None:
+    bench = Bench(hook("migrate", 10, on="rebalance"), hook("leave", 20), kind="rebalance", seconds=600)
+    bench.step(0)
+    assert bench.come(5, "terminate", 100) == ["start leave 97.5"]
+    assert bench.end(6, "leave") == []
+    assert bench.drain.running == ["migrate"]
+
+
+def test_a_hook_that_runs_already_has_its_reserve_and_takes_no_more() -> None:
+    bench = Bench(hook("high", 50, on="rebalance", reserve=30.0), hook("low", 10), kind="rebalance", seconds=600)
+    bench.step(0)
+    assert bench.come(5, "terminate", 100) == ["start low 97.5"]
+
+
+def test_the_margin_is_a_share_of_the_time_since_the_stronger_event() -> None:
+    bench = Bench(hook("a"), kind="rebalance", seconds=600, margin=3.0)
+    bench.step(0)
+    assert bench.come(300, "terminate", 10) == ["start a 6.5"]
 
 
 class TestAHookThatNeverBeganHasItsChanceUnderAStrongerEvent:
@@ -534,11 +553,14 @@ def test_other_withdrawals_change_nothing(drain: str, withdrawn: str) -> None:
 
 @pytest.mark.parametrize("kind", ["maintenance", "rebalance", "terminate"], ids=["same", "weaker", "stronger"])
 def test_after_a_withdrawal_the_next_event_counts_whatever_its_strength(kind: str) -> None:
-    bench = Bench(hook("a", 10, on="maintenance"), hook("b", 20, on=f"maintenance {kind}"), kind="maintenance")
+    events = f"maintenance {kind}"
+    bench = Bench(hook("a", 10, on=events), hook("b", 20, on=events), kind="maintenance")
     bench.step(0)
     bench.step(5, EventWithdrawn(EventKind.MAINTENANCE))
     assert bench.come(6, kind, 600) == []
     assert (bench.drain.event.kind, bench.drain.history[-1][1]) == (kind, Effect.UPGRADED)
+    bench.come(6, "start", 5)
+    assert bench.drain.history[-1][1] is Effect.RECORDED
     assert bench.end(7, "a") == ["start b 596.5"]
 
 
@@ -575,6 +597,15 @@ def test_told_to_stop_a_hook_that_was_being_ended_keeps_its_status() -> None:
     assert bench.step(6, StopAsked()) == []
     bench.end(6.5, "a", None, 15)
     assert bench.statuses == {"a": "timed-out"}
+
+
+def test_told_to_stop_a_hook_that_had_to_be_killed_is_canceled_nonetheless() -> None:
+    bench = Bench(hook("a"))
+    bench.step(0)
+    bench.step(5, StopAsked())
+    assert bench.step(7) == ["kill a"]
+    bench.end(7.1, "a", None, 9)
+    assert bench.statuses == {"a": "canceled"}
 
 
 def test_told_to_stop_a_finished_drain_stays_as_it_is() -> None:

@@ -1,6 +1,7 @@
 """What the report says of a drain."""
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,11 +13,12 @@ from spotwatch.core.event import EventKind
 from spotwatch.core.hook import OnFailure
 from spotwatch.core.instant import Instant
 from spotwatch.core.report import DrainReport, InstanceFacts
+from spotwatch.core.settings import DrainSettings
 from spotwatch.drain.machine import Drain
 from spotwatch.drain.orders import EventWithdrawn, HookNotStarted, StopAsked
 from spotwatch.drain.report import Notes, report, verdict
 from tests.core.schema import as_published, complaints
-from tests.drain.driver import Bench, Step
+from tests.drain.driver import Bench, Step, make_event
 from tests.drain.driver import make_hook as hook
 from tests.drain.scenarios import Scenario, scenarios
 
@@ -186,12 +188,8 @@ def test_a_running_drain_has_no_end_yet() -> None:
 
 
 def test_the_time_that_aws_named_is_told_as_utc() -> None:
-    bench = Bench()
-    bench.drain.event = event = type(bench.drain.event)(
-        EventKind.TERMINATE, "terminate", NOON + timedelta(seconds=119), 0.0, 119.0
-    )
-    bench.drain.history[:] = [(event, bench.drain.history[0][1])]
-    whole = told(bench)
+    event = replace(make_event(), notice_time=NOON + timedelta(seconds=119))
+    whole = report(Drain(event, (), DrainSettings()), notes())
     assert {whole.notice_time, whole.events[0].notice_time} == {"2026-11-22T12:01:59.000Z"}
 
 
@@ -208,4 +206,3 @@ def test_every_report_of_every_drain_is_as_the_schema_says_and_reads_back_the_sa
         assert DrainReport.from_json(document) == whole
 
     scenario.play(drain, check)
-    assert isinstance(drain, Drain)

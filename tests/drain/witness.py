@@ -43,6 +43,7 @@ class Witness:
         self.opposed: set[str] = set()
         self.promised: dict[str, float] = {}
         self.outcomes: dict[str, HookOutcome] = {}
+        self.news: list[HookOutcome] = []
         self._deal_out(scenario.event.seen_at)
 
     def check(self, step: Step) -> None:
@@ -75,6 +76,7 @@ class Witness:
                 self.withdrawn = True
             case StopAsked():
                 self.stopped = True
+        self.news = [outcome for outcome in self.drain.outcomes if self.outcomes.get(outcome.hook) != outcome]
         self.outcomes = {outcome.hook: outcome for outcome in self.drain.outcomes}
 
     def _note_event(self, event: Event, now: float) -> None:
@@ -107,6 +109,9 @@ class Witness:
 
     def _members(self) -> list[Hook]:
         return [hook for hook in self.hooks.values() if hook.on & self.kinds]
+
+    def _in_force(self) -> list[Hook]:
+        return [hook for hook in self.hooks.values() if self.event.kind in hook.on]
 
     def _pending(self) -> list[Hook]:
         return [h for h in self._members() if h.name not in self.started and h.name not in self.outcomes]
@@ -149,7 +154,7 @@ class Witness:
 
     def _stages_are_kept_apart(self, step: Step) -> None:
         for hook in self._starts(step):
-            lower = [other.name for other in self._members() if other.stage < hook.stage]
+            lower = [other.name for other in self._in_force() if other.stage < hook.stage]
             assert set(lower) <= self.outcomes.keys(), f"{hook.name} did not wait for {lower}"
 
     def _what_is_done_stays_done(self, before: dict[str, HookOutcome]) -> None:
@@ -173,7 +178,9 @@ class Witness:
             assert self._alive() <= self.termed.keys()
 
     def _outcomes_tell_the_truth(self, step: Step) -> None:
-        for name, outcome in self.outcomes.items():
+        for outcome in self.news:
+            name = outcome.hook
+            assert outcome.ended_at == step.now
             if outcome.status is HookStatus.NOT_STARTED or name not in self.started:
                 assert outcome.started_at is None
             else:
@@ -198,7 +205,7 @@ class Witness:
 
     def _nobody_waits_without_need(self, step: Step) -> None:
         """The lowest stage that is not over has started, late starters and what an opposite holds back excepted."""
-        unsettled = [hook for hook in self._members() if hook.name not in self.outcomes]
+        unsettled = [hook for hook in self._in_force() if hook.name not in self.outcomes]
         lowest = min((hook.stage for hook in unsettled), default=None)
         for hook in unsettled:
             if hook.stage == lowest and hook.name not in self.started and not self.opposed & self._alive():
@@ -211,10 +218,10 @@ class Witness:
             assert hook.always or not self._ruling_out(hook), f"{hook.name} is pending after a stopping failure"
         if isinstance(step.happening, EventWithdrawn) and step.happening.kind is self.event.kind:
             assert self.event.kind.is_interruption or not self._pending()
-        for name, outcome in self.outcomes.items():
-            if outcome.status is HookStatus.SKIPPED and outcome.ended_at == step.now:
-                assert not self.hooks[name].always
-                assert self._ruling_out(self.hooks[name])
+        for outcome in self.news:
+            if outcome.status is HookStatus.SKIPPED:
+                assert not self.hooks[outcome.hook].always
+                assert self._ruling_out(self.hooks[outcome.hook])
 
     def _ruling_out(self, hook: Hook) -> bool:
         return any(
@@ -249,9 +256,9 @@ class Witness:
                 case TerminateHook(name) if not self.stopped and name not in self.opposed:
                     had = step.now - self.started[name]
                     assert had >= self._promise_to(name) - ROUNDING, f"{name} is ended within its reserve"
-        for name, outcome in self.outcomes.items():
-            if outcome.status is HookStatus.GIVEN_UP and outcome.ended_at == step.now:
-                assert not self._promise_to(name), f"{name} is given up though there is time for it"
+        for outcome in self.news:
+            if outcome.status is HookStatus.GIVEN_UP:
+                assert not self._promise_to(outcome.hook), f"{outcome.hook} is given up though there is time for it"
 
     def _promise_to(self, name: str) -> float:
         """Seconds until SIGTERM; nothing to a hook that asks for less by its own timeout or late start."""

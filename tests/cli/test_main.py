@@ -1,0 +1,214 @@
+"""What all commands have in common: words, exit codes, help, and what becomes of mistakes and bugs."""
+
+import os
+import subprocess
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from spotwatch import __version__, cli
+from spotwatch.core.errors import (
+    AlreadyRunning,
+    MetadataTimedOut,
+    NotRunning,
+    ScenarioError,
+    SettingsError,
+    SpotwatchError,
+    StateUnavailable,
+    UsageError,
+)
+from tests.cli.conftest import PATIENCE, Spotwatch, command_line, environment
+
+Main = Callable[..., tuple[int, str, str]]
+
+
+class FakeCommand:
+    """A command that does what the test says."""
+
+    DESCRIPTION = "A fake."
+    EPILOG = ""
+
+    def __init__(self, do: Callable[[], int]) -> None:
+        self._do = do
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        pass
+
+    def run(self, _arguments: Namespace) -> int:
+        return self._do()
+
+
+@pytest.fixture
+def fake(main: Main, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+    """Run a command that does this."""
+
+    def run(do: Callable[[], int]) -> tuple[int, str, str]:
+        monkeypatch.setattr(cli, "COMMANDS", {"fake": "does what the test says"})
+        monkeypatch.setitem(sys.modules, "spotwatch.cli.fake", FakeCommand(do))  # type: ignore[arg-type]
+        return main("fake")
+
+    return run
+
+
+def failing(error: BaseException) -> Callable[[], int]:
+    def fail() -> int:
+        raise error
+
+    return fail
+
+
+class TestWords:
+    def test_without_any_the_help_says_what_there_is_and_it_is_a_mistake(self, main: Main) -> None:
+        code, out, err = main()
+        assert (code, out) == (64, "")
+        assert all(f"\n    {name} " in err for name in cli.COMMANDS)
+
+    def test_the_version(self, main: Main) -> None:
+        assert main("--version") == (0, f"spotwatch {__version__}\n", "")
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (["chek"], "invalid choice: 'chek'"),
+            (["--verbose"], "the following arguments are required: COMMAND"),
+            (["status", "--verbose"], "unrecognized arguments: --verbose"),
+            (["status", "--config"], "argument -c/--config: expected one argument"),
+            (["hook"], "the following arguments are required: NAME"),
+            (["hook", "run-parts"], "the following arguments are required: directory"),
+            (["simulate", "--port", "99999"], "argument --port: write a number from 0 to 65535"),
+            (["simulate", "--port", "http"], "argument --port: write a number from 0 to 65535"),
+        ],
+    )
+    def test_wrong_ones_end_with_64_and_a_way_to_the_help(self, main: Main, words: list[str], message: str) -> None:
+        code, out, err = main(*words)
+        assert (code, out) == (64, "")
+        assert message in err
+        assert err.endswith("--help'\n")
+
+
+class TestFailures:
+    @pytest.mark.parametrize(
+        ("error", "code"),
+        [
+            (SpotwatchError("it failed", hint="mend it"), 70),
+            (UsageError("it failed", hint="mend it"), 64),
+            (ScenarioError("it failed", hint="mend it"), 65),
+            (NotRunning("it failed", hint="mend it"), 69),
+            (MetadataTimedOut("it failed", hint="mend it"), 69),
+            (StateUnavailable("it failed", hint="mend it"), 73),
+            (AlreadyRunning("it failed", hint="mend it"), 75),
+        ],
+        ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+    )
+    def test_a_refusal_is_two_lines_and_an_exit_code(self, fake: Main, error: SpotwatchError, code: int) -> None:
+        assert fake(failing(error)) == (code, "", "spotwatch: it failed\nhint: mend it\n")
+
+    def test_a_refusal_without_a_hint_is_one_line(self, fake: Main) -> None:
+        assert fake(failing(UsageError("it failed"))) == (64, "", "spotwatch: it failed\n")
+
+    def test_every_mistake_in_the_settings_is_a_line(self, fake: Main) -> None:
+        assert fake(failing(SettingsError(["a: wrong", "b: wrong"]))) == (
+            78,
+            "",
+            "spotwatch: a: wrong\nspotwatch: b: wrong\nspotwatch: 2 mistakes in the settings; nothing was started\n",
+        )
+
+    def test_an_interruption_ends_with_130_and_says_nothing(self, fake: Main) -> None:
+        assert fake(failing(KeyboardInterrupt())) == (130, "", "")
+
+    def test_a_bug_is_one_line_and_a_record_with_the_traceback(self, fake: Main) -> None:
+        code, out, err = fake(failing(ZeroDivisionError("by zero")))
+        first, record, *trace = err.splitlines()
+        assert (code, out) == (70, "")
+        assert first == "spotwatch: this is a bug in spotwatch; the record below says where"
+        assert "bug" in record
+        assert f"version={__version__}" in record
+        assert trace[0] == "Traceback (most recent call last):"
+        assert trace[-1] == "ZeroDivisionError: by zero"
+
+    def test_a_bug_while_a_command_is_loaded_is_no_different(self, main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cli, "COMMANDS", {"no_such": ""})
+        code, _out, err = main("no_such")
+        assert code == 70
+        assert err.startswith("spotwatch: this is a bug in spotwatch")
+
+
+class TestOutput:
+    def test_a_reader_that_has_gone_ends_it_quietly_as_it_ends_any_program(self, tmp_path: Path) -> None:
+        read, write = os.pipe()
+        os.close(read)
+        with open(write, "wb") as pipe:
+            done = subprocess.run(
+                command_line("--help"), stdout=pipe, stderr=subprocess.PIPE, env=environment(tmp_path), timeout=PATIENCE
+            )
+        assert (done.returncode, done.stderr) == (128 + 13, b"")
+
+    def test_a_full_disk_is_told(self, tmp_path: Path) -> None:
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                command_line("--version"),
+                stdout=full,
+                stderr=subprocess.PIPE,
+                env=environment(tmp_path),
+                timeout=PATIENCE,
+            )
+        assert (done.returncode, done.stderr) == (
+            74,
+            b"spotwatch: the output cannot be written: No space left on device\n",
+        )
+
+    def test_a_terminal_that_lacks_a_character_gets_another(self, fake: Main, spotwatch: Spotwatch) -> None:
+        done = spotwatch("check", "--config", "/no/such/\N{SNOWMAN}.toml", PYTHONIOENCODING="ascii")
+        assert done.returncode == 78
+        assert "/no/such/?.toml: there is no such file" in done.stderr
+
+    def test_no_output_at_all_is_no_bug(self, tmp_path: Path) -> None:
+        words = ["sh", "-c", 'exec "$@" >&-', "sh", *command_line("--version")]
+        done = subprocess.run(words, stderr=subprocess.PIPE, env=environment(tmp_path), timeout=PATIENCE)
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+HELPS = [(), *((name,) for name in cli.COMMANDS), ("hook", "run-parts")]
+
+
+class TestHelp:
+    @pytest.mark.parametrize("words", HELPS, ids=" ".join)
+    def test_it_fits_a_terminal_of_80_columns(self, main: Main, words: tuple[str, ...]) -> None:
+        code, out, err = main(*words, "--help")
+        assert (code, err) == (0, "")
+        assert [line for line in out.splitlines() if len(line) > 80] == []
+
+    @pytest.mark.parametrize("name", cli.COMMANDS)
+    def test_each_says_what_it_is_for_its_options_exit_codes_and_examples(self, main: Main, name: str) -> None:
+        _, out, _ = main(name, "--help")
+        places = [out.index(word) for word in (f"usage: spotwatch {name} ", "\noptions:\n", "\nexit codes:\n")]
+        assert places == sorted(places)
+        assert f"\nexamples:\n  {'sudo ' if name == 'check' else ''}spotwatch {name}" in out
+
+    @pytest.mark.parametrize(
+        ("name", "options"),
+        [
+            ("run", ["--config", "--set"]),
+            (
+                "simulate",
+                ["--config", "--set", "--at", "--scenario", "--directory"]
+                + ["--call-aws", "--json", "--serve", "--host", "--port"],
+            ),
+            ("check", ["--config", "--set", "--json"]),
+            ("status", ["--config", "--set", "--json"]),
+        ],
+    )
+    def test_no_option_goes_without_an_explanation(self, main: Main, name: str, options: list[str]) -> None:
+        _, out, _ = main(name, "--help")
+        explained = out[out.index("\noptions:") :]
+        assert all(f"  {option} " in explained or f", {option} " in explained for option in options)
+
+    def test_the_overview_names_every_exit_code_that_an_error_has(self, main: Main) -> None:
+        def codes(kind: type[SpotwatchError]) -> set[int]:
+            return {kind.exit_code}.union(*(codes(below) for below in kind.__subclasses__()))
+
+        _, out, _ = main("--help")
+        assert all(f"\n  {code}  " in out for code in codes(SpotwatchError))
