@@ -165,5 +165,5 @@ def _report_bug() -> int:
     from spotwatch.log import make_log
 
     print("spotwatch: this is a bug in spotwatch; the record below says where", file=sys.stderr)
-    make_log(LogSettings()).exception("bug", version=__version__)
+    make_log(LogSettings(), stream=sys.stderr).exception("bug", version=__version__)
     return EX_SOFTWARE

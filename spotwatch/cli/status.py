@@ -50,7 +50,7 @@ def run(arguments: Namespace) -> int:
         document = {**status, "running": pid is not None, "pid": pid, "last_drain": last.to_json() if last else None}
         print(json.dumps(document, indent=2))
     else:
-        print("\n".join([*_daemon(pid), *_now(status), "", *_last(last)]))
+        print("\n".join([_daemon(status, pid), *_now(status), "", *_last(last)]))
     return 0 if pid is not None else EX_UNAVAILABLE
 
 
@@ -63,8 +63,10 @@ def _status(records: Records) -> Mapping[str, Any]:
         return {}
 
 
-def _daemon(pid: int | None) -> Iterator[str]:
-    yield f"daemon            {f'running, process {pid}' if pid is not None else 'NOT RUNNING'}"
+def _daemon(status: Mapping[str, Any], pid: int | None) -> str:
+    if pid is not None:
+        return f"daemon            running, process {pid or 'unknown'}"
+    return f"daemon            NOT RUNNING{'; this is what it showed last' if status else ''}"
 
 
 def _now(status: Mapping[str, Any]) -> Iterator[str]:
@@ -107,9 +109,9 @@ def _hook(hook: HookReport) -> str:
     if hook.seconds is not None:
         words.append(f"after {format_duration(hook.seconds)}")
     if hook.exit_code:
-        words.append(f"exit code {hook.exit_code}")
+        words.append(f"with exit code {hook.exit_code}")
     if hook.reason:
         words.append(f"({hook.reason})")
     if hook.output and hook.status != "succeeded":
-        words.append(f"see {hook.output}")
+        words[-1] += f", see {hook.output}"
     return " ".join(words)

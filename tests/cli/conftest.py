@@ -21,7 +21,8 @@ def command_line(*words: str) -> list[str]:
 
 def environment(directory: Path, **variables: str) -> dict[str, str]:
     """A terminal of 80 columns that knows no colors; temporary files go to the directory."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SPOTWATCH_")}
+    foreign = ("SPOTWATCH_", "PYTHONUNBUFFERED")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return {**inherited, "TMPDIR": str(directory), "COLUMNS": "80", "NO_COLOR": "1", **variables}
 
 

@@ -48,7 +48,7 @@ from spotwatch.watch.session import META_DATA, TOKEN_HEADER
 from spotwatch.watch.watcher import Watcher
 
 INTERVAL = 0.1
-SLACK = 0.1
+SLACK = 0.2
 """Seconds by which a busy machine may be late."""
 
 ACTION = "spot/instance-action"
