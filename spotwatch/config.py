@@ -268,6 +268,7 @@ HOOK_READERS: Final[Mapping[str, Reader]] = {
     "start_before": read_positive_duration,
     "on_failure": read_one_of(OnFailure),
     "always": read_switch,
+    "rerun": read_switch,
     "user": _read_account,
     "group": _read_account,
     "directory": read_absolute_path,

@@ -19,6 +19,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "simulate": "rehearse an interruption on this machine, without AWS and without root",
     "check": "check settings, metadata service, hooks and the time budget",
     "status": "show what the daemon sees now, and the last drain's report",
+    "drain": "run the hooks of an event now, by hand",
+    "history": "show past drains",
     "hook": "run one of the built-in hooks by hand",
 }
 

@@ -2,14 +2,18 @@
 
 import os
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 from spotwatch.cli.options import add_settings_options, load_settings
-from spotwatch.daemon import Daemon
+from spotwatch.core.settings import Settings
+from spotwatch.daemon.loop import Daemon
+from spotwatch.host.journal import Journal
 from spotwatch.host.lock import DirectoryLock
 from spotwatch.host.machine import Machine
 from spotwatch.host.records import Records
 from spotwatch.host.service_manager import ServiceManager, environment_for_children
-from spotwatch.log import make_log
+from spotwatch.log import Log, make_log
 from spotwatch.watch.connection import Connection
 from spotwatch.watch.watcher import Watcher
 
@@ -78,22 +82,30 @@ def run(arguments: Namespace) -> int:
         log.error("state-not-kept", problem=problem, hint="hooks will run; outputs and reports go to this log")
     if not settings.hooks:
         log.warning("no-hooks", message="the settings name no hook, so an interruption will only be reported")
-    with DirectoryLock(settings.state.runtime_directory), Machine() as machine:
+    with DirectoryLock(settings.state.runtime_directory), composed(settings, arguments, log, records) as daemon:
+        daemon.run()
+    return 0
+
+
+@contextmanager
+def composed(settings: Settings, arguments: Namespace, log: Log, records: Records) -> Iterator[Daemon]:
+    """The daemon with all its parts, which end with the context; also for ``spotwatch drain``."""
+    with Machine() as machine, closing(Journal(settings.state.directory)) as journal:
+        for problem in filter(None, (journal.problem, journal.kept_aside)):
+            log.error("journal", problem=problem)
         watcher = Watcher(Connection, settings.metadata, settings.drain.limit, machine.instant)
-        try:
-            Daemon(
+        with closing(watcher):
+            yield Daemon(
                 settings,
                 load=lambda: load_settings(arguments),
                 machine=machine,
                 watcher=watcher,
                 manager=ServiceManager(os.environ),
                 records=records,
+                journal=journal,
                 environment=environment_for_children(os.environ),
                 log=log,
-            ).run()
-        finally:
-            watcher.close()
-    return 0
+            )
 
 
 def _have_standard_streams() -> None:

@@ -27,6 +27,7 @@ class Hook:
         reserve: time before the deadline that no hook of an earlier stage may use.
         start_before: start it this long before the deadline, not as soon as its stage begins.
         always: run it also after a hook with ``on_failure = "stop"`` has failed.
+        rerun: whether it is run again if the daemon died while it ran and its end was not seen.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Hook:
     start_before: float | None = None
     on_failure: OnFailure = OnFailure.CONTINUE
     always: bool = False
+    rerun: bool = True
     user: str | None = None
     group: str | None = None
     directory: str | None = None
@@ -61,6 +63,10 @@ class HookStatus(StrEnum):
     """Its time was up; it ignored SIGTERM and was killed."""
     NOT_STARTED = "not-started"
     """The command could not be executed."""
+    ENDED = "ended"
+    """A restarted daemon waited for its end; the exit code of a child that it did not start is not to be had."""
+    LOST = "lost"
+    """It may have run while the daemon was dead, nobody knows how far; with ``rerun = false`` it is not run again."""
     GIVEN_UP = "given-up"
     """There was no time left for it beside what later hooks have reserved."""
     SKIPPED = "skipped"
@@ -74,7 +80,7 @@ class HookStatus(StrEnum):
 CUT = frozenset({HookStatus.TIMED_OUT, HookStatus.KILLED, HookStatus.GIVEN_UP})
 """The time was too short for these."""
 
-FAILURES = CUT | {HookStatus.FAILED, HookStatus.NOT_STARTED}
+FAILURES = CUT | {HookStatus.FAILED, HookStatus.NOT_STARTED, HookStatus.LOST}
 """What ``on_failure`` reacts to: the hook has not done what it is there for."""
 
 

@@ -76,7 +76,13 @@ class StateSettings:
     """The most that is kept of one hook's output: its beginning and its most recent part."""
 
     keep_drains: Annotated[int, read_count] = 20
-    """How many past drains keep their report and output; older ones are removed when a drain ends."""
+    """How many past drains keep their report, their output and their place in the journal."""
+
+    keep_for: PositiveSeconds = 90 * 86400.0
+    """How long the journal remembers a past drain."""
+
+    journal_limit: Bytes = 16 * 1024 * 1024
+    """The most that the journal's past drains may take; a drain takes a few kilobytes."""
 
 
 def _read_within_promise(value: object) -> float:

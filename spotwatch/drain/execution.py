@@ -1,21 +1,23 @@
 """One drain being carried out: the machine's orders become child processes, and what they do is fed back to it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from spotwatch.core.errors import CommandNotStarted
 from spotwatch.core.event import Event
-from spotwatch.core.hook import HookOutcome
+from spotwatch.core.hook import Hook, HookOutcome
 from spotwatch.core.instant import Instant, format_utc
 from spotwatch.core.process import ChildEnded, Command
 from spotwatch.core.report import DrainReport
-from spotwatch.core.settings import Settings
+from spotwatch.core.settings import StateSettings
+from spotwatch.drain.journal import Entry, Journal, Opening, encode_happening, encode_opening, encode_orders
 from spotwatch.drain.machine import Drain, Effect
 from spotwatch.drain.orders import (
     EventCame,
     Happening,
     HookEnded,
+    HookLost,
     HookNotStarted,
     KillHook,
     Order,
@@ -43,6 +45,13 @@ class Runner(Protocol):
 
     def kill(self, name: str) -> None:
         """Send SIGKILL to everything that the child has started; nothing if all has ended."""
+        ...
+
+    def adopt(self, name: str, environment: Mapping[str, str], output: str, *, output_limit: int) -> bool:
+        """Take over a child that an earlier life of the daemon started with this environment, if it still runs.
+
+        If it does not, what it may have left behind is killed.
+        """
         ...
 
 
@@ -85,19 +94,21 @@ class Execution:
     """A drain and everything around it that touches the machine.
 
     Args:
-        event: what began it.
-        settings: hooks and how the time is dealt out; they stay the same for the whole drain.
+        opening: what it began with; hooks and settings stay the same for the whole drain.
+        state: where its outputs go.
         runner: starts and ends the hooks.
         notes: what the report will say besides.
+        journal: where every step is written before it is carried out.
         output_directory: where each hook's output file goes.
         environment: what every hook's environment begins with.
     """
 
     def __init__(
         self,
-        event: Event,
-        settings: Settings,
+        opening: Opening,
+        state: StateSettings,
         runner: Runner,
+        journal: Journal,
         notes: Notes,
         *,
         output_directory: str,
@@ -105,9 +116,11 @@ class Execution:
     ) -> None:
         self.notes = notes
         self.withdrawn = False
-        self._drain = Drain(event, settings.hooks, settings.drain)
-        self._settings = settings
+        self._opening = opening
+        self._drain = Drain(opening.event, opening.hooks, opening.settings)
+        self._state = state
         self._runner = runner
+        self._journal = journal
         self._output_directory = output_directory
         self._environment = environment
         self._told_events = 0
@@ -148,7 +161,25 @@ class Execution:
 
     def begin(self, now: Instant) -> list[Progress]:
         """Start what can be started; answers what was done, for the log."""
+        self._note(self._journal.open_drain(self._opening.drain, self._opening.boot, encode_opening(self._opening)))
         return self.take(TimePassed(), now)
+
+    def resume(self, entries: Sequence[Entry], now: Instant) -> list[Progress]:
+        """Go on where an earlier life of the daemon stopped; answers what was done, for the log.
+
+        The machine is fed what it was fed then. A hook whose process still lives is adopted, one whose process is gone
+        is lost, and what had been ordered to end is ordered to end again: the order may not have been carried out.
+        """
+        for entry in entries:
+            for order in self._drain.step(entry.happening, entry.at):
+                if isinstance(order, StartHook):
+                    self.notes.outputs[order.hook.name] = self._output(order.hook)
+        list(self._news())
+        lost = [name for name in self._drain.running if not self._adopt(name)]
+        for order in self._drain.standing_orders():
+            self._carry_out(order, now)
+        progress = [step for name in lost for step in self.take(HookLost(name), now)]
+        return progress + self.take(TimePassed(), now)
 
     def take(self, happening: Happening, now: Instant) -> list[Progress]:
         """Feed the machine and carry out its orders; answers what was done, for the log."""
@@ -176,7 +207,9 @@ class Execution:
     def _take(self, happening: Happening, now: Instant) -> Iterator[Progress]:
         pending: list[Happening] = [happening]
         while pending:
-            orders = self._drain.step(pending.pop(0), now.boot)
+            happening = pending.pop(0)
+            orders = self._drain.step(happening, now.boot)
+            self._write(happening, now.boot, orders)
             yield from self._news()
             for order in orders:
                 problem, progress = self._carry_out(order, now)
@@ -184,6 +217,28 @@ class Execution:
                     pending.append(problem)
                 if progress is not None:
                     yield progress
+
+    def _write(self, happening: Happening, at: float, orders: Sequence[Order]) -> None:
+        """Write the step, unless only time has passed and nothing came of it."""
+        if orders or not isinstance(happening, TimePassed) or self.finished or self._has_news():
+            drain = self._opening.drain
+            self._note(self._journal.add_step(drain, at, encode_happening(happening), encode_orders(orders)))
+
+    def _note(self, problem: str) -> None:
+        if problem and (note := f"journal: {problem}") not in self.notes.not_recorded:
+            self.notes.not_recorded.append(note)
+
+    def _has_news(self) -> bool:
+        return any(self._told_outcomes.get(outcome.hook) != outcome for outcome in self._drain.outcomes)
+
+    def _adopt(self, name: str) -> bool:
+        hook = self._drain.hook(name)
+        marks = {"SPOTWATCH_DRAIN_ID": self._opening.drain, "SPOTWATCH_HOOK": name}
+        limit = self._state.output_limit
+        return self._runner.adopt(self.child(name), marks, self._output(hook), output_limit=limit)
+
+    def _output(self, hook: Hook) -> str:
+        return f"{self._output_directory}/{hook.name}.log"
 
     def _news(self) -> Iterator[Progress]:
         """Events and outcomes that were not told yet."""
@@ -208,7 +263,7 @@ class Execution:
                 return None, Signaled(name, "SIGKILL")
 
     def _start(self, order: StartHook, now: Instant) -> tuple[HookNotStarted | None, Progress | None]:
-        name, limit = order.hook.name, self._settings.state.output_limit
+        name, limit = order.hook.name, self._state.output_limit
         try:
             pid = self._runner.start(self.child(name), self._command(order, now), output_limit=limit)
         except CommandNotStarted as error:
@@ -218,7 +273,7 @@ class Execution:
 
     def _command(self, order: StartHook, now: Instant) -> Command:
         hook = order.hook
-        output = f"{self._output_directory}/{hook.name}.log"
+        output = self._output(hook)
         self.notes.outputs[hook.name] = output
         return Command(
             argv=hook.command,
@@ -246,5 +301,5 @@ class Execution:
             "SPOTWATCH_DRAIN_ID": self.notes.drain,
             "SPOTWATCH_STAGE": str(order.hook.stage),
             "SPOTWATCH_HOOK": order.hook.name,
-            "SPOTWATCH_STATE_DIRECTORY": self._settings.state.directory,
+            "SPOTWATCH_STATE_DIRECTORY": self._state.directory,
         }

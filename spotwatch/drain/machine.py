@@ -6,7 +6,7 @@ the same orders, so a journal of its inputs is enough to rebuild it.
 
 What holds after every step, whatever the order of ends, timeouts, upgrades and stops:
 
-- a hook is started at most once;
+- a hook is started at most once, or once more each time it was lost with the daemon, unless it has ``rerun = false``;
 - a hook is started only when every hook of a lower stage that is for the same event is over;
 - a hook is over, or has been sent SIGKILL, by its *limit*: the deadline less the margin, less the reserves of the
   stages that have yet to begin. So no hook uses another's reserve, and nothing runs up to the deadline;
@@ -29,6 +29,7 @@ from spotwatch.drain.orders import (
     EventWithdrawn,
     Happening,
     HookEnded,
+    HookLost,
     HookNotStarted,
     KillHook,
     Order,
@@ -148,6 +149,16 @@ class Drain:
         """The names of the hooks that have a process."""
         return [p.hook.name for p in self._in_order() if p.alive]
 
+    def hook(self, name: str) -> Hook:
+        """The hook of this name."""
+        return self._progress[name].hook
+
+    def standing_orders(self) -> list[Order]:
+        """The orders to end that hold for what is alive, for somebody who does not know whether they were obeyed."""
+        terminate = [TerminateHook(p.hook.name) for p in self._in_order() if p.phase is Phase.TERMINATING]
+        kill = [KillHook(p.hook.name) for p in self._in_order() if p.phase is Phase.KILLED]
+        return [*terminate, *kill]
+
     # What happened
 
     def _take_in(self, happening: Happening, now: float) -> None:
@@ -163,6 +174,8 @@ class Drain:
             case HookNotStarted(name, reason):
                 if self._progress[name].alive:
                     self._settle(self._progress[name], HookStatus.NOT_STARTED, now, reason=reason)
+            case HookLost(name):
+                self._take_loss(self._progress[name], now)
             case StopAsked():
                 self._stop(now)
             case TimePassed():
@@ -208,13 +221,22 @@ class Drain:
 
     def _take_end(self, progress: _Progress, exit_code: int | None, signal: int | None, now: float) -> None:
         if progress.phase is Phase.RUNNING:
-            status = HookStatus.SUCCEEDED if exit_code == 0 else HookStatus.FAILED
+            status = _status_of(exit_code, signal)
         elif progress.phase is Phase.KILLED and progress.ending is HookStatus.TIMED_OUT:
             status = HookStatus.KILLED
         else:
             status = progress.ending
         if progress.alive:
             self._settle(progress, status, now, exit_code=exit_code, signal=signal)
+
+    def _take_loss(self, progress: _Progress, now: float) -> None:
+        """Run it again if it may be, and if nobody has wanted it to end meanwhile."""
+        if progress.phase is not Phase.RUNNING:
+            self._take_end(progress, None, None, now)
+        elif progress.hook.rerun:
+            progress.phase = Phase.PENDING
+        else:
+            self._settle(progress, HookStatus.LOST, now, reason="the daemon died meanwhile, and rerun = false")
 
     def _stop(self, now: float) -> None:
         self._stopped = True
@@ -383,3 +405,10 @@ class Drain:
 
     def _select(self, wanted: Callable[[_Progress], bool]) -> list[_Progress]:
         return [progress for progress in self._in_order() if wanted(progress)]
+
+
+def _status_of(exit_code: int | None, signal: int | None) -> HookStatus:
+    """How a hook ended that nobody had ended."""
+    if exit_code is None and signal is None:
+        return HookStatus.ENDED
+    return HookStatus.SUCCEEDED if exit_code == 0 else HookStatus.FAILED

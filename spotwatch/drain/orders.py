@@ -22,7 +22,7 @@ class EventWithdrawn:
 
 @dataclass(frozen=True, slots=True)
 class HookEnded:
-    """A hook that was started is over; exactly one of the two says how."""
+    """A hook that was started is over; at most one of the two says how."""
 
     hook: str
     exit_code: int | None
@@ -38,6 +38,13 @@ class HookNotStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class HookLost:
+    """A hook was to be started, or had been, when the daemon died; now there is no process of it."""
+
+    hook: str
+
+
+@dataclass(frozen=True, slots=True)
 class TimePassed:
     """Nothing happened but time."""
 
@@ -47,7 +54,7 @@ class StopAsked:
     """End the drain now (the second SIGTERM)."""
 
 
-Happening = EventCame | EventWithdrawn | HookEnded | HookNotStarted | TimePassed | StopAsked
+Happening = EventCame | EventWithdrawn | HookEnded | HookNotStarted | HookLost | TimePassed | StopAsked
 
 
 @dataclass(frozen=True, slots=True)

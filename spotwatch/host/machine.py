@@ -15,14 +15,14 @@ import math
 import select
 import signal
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
 from spotwatch.core.instant import Instant
 from spotwatch.core.process import ChildEnded, Command, SignalCame
-from spotwatch.host.children import Child, start
+from spotwatch.host.children import Adopted, Child, adopt, start
 from spotwatch.host.processes import UNKNOWN, Offspring, send_signal, wait_for_end
 from spotwatch.host.signals import Signals
 
@@ -42,7 +42,7 @@ class Machine:
     def __init__(self) -> None:
         self._signals = Signals()
         self._offspring = Offspring()
-        self._children: dict[str, Child] = {}
+        self._children: dict[str, Child | Adopted] = {}
         self._tails: dict[str, str] = {}
         self._poll = select.poll()
         self._poll.register(self._signals, select.POLLIN)
@@ -77,6 +77,24 @@ class Machine:
         self._children[name] = child
         self._poll.register(child.pidfd, select.POLLIN)
         return child.pid
+
+    def adopt(self, name: str, environment: Mapping[str, str], output: str, *, output_limit: int) -> bool:
+        """Take over a child that an earlier life of ours started with this environment, if it still runs.
+
+        If it does not, what it left behind is killed. The end of an adopted child is reported without an exit code.
+        """
+        child = adopt(name, environment, output, output_limit=output_limit)
+        if child is None:
+            return False
+        self._children[name] = child
+        self._poll.register(child.pidfd, select.POLLIN)
+        return True
+
+    @property
+    def boot_id(self) -> str:
+        """What tells this boot from every other (random(4))."""
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
 
     def terminate(self, name: str) -> None:
         """Send SIGTERM to the child's process group; no error if it has ended."""
@@ -141,7 +159,7 @@ class Machine:
     def _leaders(self) -> dict[int, frozenset[bytes]]:
         return {child.pid: child.marks for child in self._children.values()}
 
-    def _end(self, ended: Collection[Child]) -> list[ChildEnded]:
+    def _end(self, ended: Collection[Child | Adopted]) -> list[ChildEnded]:
         """Leave nothing of these children behind, and tell how they ended."""
         if not ended:
             return []
@@ -153,7 +171,7 @@ class Machine:
         self._offspring.kill(self._leaders(), origins)
         return [self._reap(child) for child in ended]
 
-    def _reap(self, child: Child) -> ChildEnded:
+    def _reap(self, child: Child | Adopted) -> ChildEnded:
         self._poll.unregister(child.pidfd)
         del self._children[child.name]
         status = child.reap()
@@ -161,8 +179,8 @@ class Machine:
         self._tails[child.name] = child.output.tail
         return ChildEnded(
             child.name,
-            exit_code=status if status >= 0 else None,
-            signal=-status if status < 0 else None,
+            exit_code=status if status is not None and status >= 0 else None,
+            signal=-status if status is not None and status < 0 else None,
             output_dropped=child.output.dropped,
             output_problem=problem,
         )

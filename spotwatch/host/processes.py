@@ -126,6 +126,18 @@ def _read_environment(pid: int) -> frozenset[bytes]:
         return frozenset()
 
 
+def read_marked(its_marks: frozenset[bytes]) -> list[Process]:
+    """The living processes that carry these marks, or are in a session whose leader does."""
+    table = read_processes().values()
+    marked = {process for process in table if process.is_alive and its_marks <= _read_environment(process.pid)}
+    sessions = {process.session for process in marked if process.session == process.pid}
+    return sorted(marked | {process for process in table if process.is_alive and process.session in sessions}, key=_pid)
+
+
+def _pid(process: Process) -> int:
+    return process.pid
+
+
 class Offspring:
     """Everything that descends from this process, told apart by the child that it comes from.
 

@@ -20,8 +20,8 @@ import struct
 from collections.abc import Callable
 from types import FrameType
 
-REPORTED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-"""To stop (from systemd, from a terminal) and to read the settings again."""
+REPORTED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1})
+"""To stop (from systemd, from a terminal), to read the settings again, and to look for requests in the journal."""
 
 LEFT_IGNORED = frozenset({signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 """The first two Python ignores itself, and subprocess resets them in the child; a handler for the others would change

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from spotwatch.core.deadline import deadline
 from spotwatch.core.errors import MetadataMalformed
-from spotwatch.core.event import Event, EventKind
+from spotwatch.core.event import INTERRUPTIONS, Event, EventKind
 from spotwatch.core.instant import Instant, format_utc, parse_utc
 from spotwatch.core.settings import LimitSettings
 from spotwatch.watch.observations import Announced, Observation, Remark, Withdrawn
@@ -66,6 +66,11 @@ class Item(Protocol):
     """An item of the metadata service that can announce something."""
 
     path: str
+    kinds: frozenset[EventKind]
+
+    def remember(self, event: Event) -> None:
+        """Go on as if this event had been announced already."""
+        ...
 
     def take(self, body: str | None, reading: Reading) -> Iterator[Observation]:
         """What this answer has to say.
@@ -74,6 +79,17 @@ class Item(Protocol):
             MetadataMalformed: the body is not what AWS documents; nothing is announced or withdrawn by it.
         """
         ...
+
+
+class _Watched:
+    """What all items have in common: the announcement that stands."""
+
+    def __init__(self) -> None:
+        self._announcement = _Announcement()
+
+    def remember(self, event: Event) -> None:
+        """See `Item.remember`."""
+        self._announcement.event = event
 
 
 class _Announcement:
@@ -103,13 +119,14 @@ class _Announcement:
             self.event = None
 
 
-class InstanceAction:
+class InstanceAction(_Watched):
     """``spot/instance-action``: the Spot interruption notice."""
 
     path = "spot/instance-action"
+    kinds = INTERRUPTIONS
 
     def __init__(self) -> None:
-        self._announcement = _Announcement()
+        super().__init__()
         self._remarked = ""
 
     def take(self, body: str | None, reading: Reading) -> Iterator[Observation]:
@@ -161,13 +178,11 @@ def _unusual(path: str, body: str, kind: EventKind | None, time: datetime | None
     return Remark("unusual-notice", f"{path} {' and '.join(problems)}", warning=True, values={"body": body.strip()})
 
 
-class TerminationTime:
+class TerminationTime(_Watched):
     """``spot/termination-time``: the legacy notice. It may hold a text that is no time, or a time long past."""
 
     path = "spot/termination-time"
-
-    def __init__(self) -> None:
-        self._announcement = _Announcement()
+    kinds = frozenset({EventKind.TERMINATE})
 
     def take(self, body: str | None, reading: Reading) -> Iterator[Observation]:
         """See `Item.take`."""
@@ -178,13 +193,11 @@ class TerminationTime:
             yield from self._announcement.make(reading.event(EventKind.TERMINATE, "terminate", time, time))
 
 
-class Rebalance:
+class Rebalance(_Watched):
     """``events/recommendations/rebalance``. Its time says when it was made, not when anything will happen."""
 
     path = "events/recommendations/rebalance"
-
-    def __init__(self) -> None:
-        self._announcement = _Announcement()
+    kinds = frozenset({EventKind.REBALANCE})
 
     def take(self, body: str | None, reading: Reading) -> Iterator[Observation]:
         """See `Item.take`."""
@@ -198,13 +211,14 @@ class Rebalance:
         self._announcement.stay()
 
 
-class Maintenance:
+class Maintenance(_Watched):
     """``events/maintenance/scheduled``: announced when one is so near that its hooks have to begin."""
 
     path = "events/maintenance/scheduled"
+    kinds = frozenset({EventKind.MAINTENANCE})
 
     def __init__(self) -> None:
-        self._announcement = _Announcement()
+        super().__init__()
         self._known: frozenset[_Scheduled] = frozenset()
 
     def take(self, body: str | None, reading: Reading) -> Iterator[Observation]:
@@ -263,13 +277,14 @@ def _scheduled(entry: object) -> _Scheduled:
     return scheduled
 
 
-class TargetLifecycleState:
+class TargetLifecycleState(_Watched):
     """``autoscaling/target-lifecycle-state``: the state that the Auto Scaling group is moving the instance to."""
 
     path = "autoscaling/target-lifecycle-state"
+    kinds = frozenset({EventKind.LIFECYCLE})
 
     def __init__(self) -> None:
-        self._announcement = _Announcement()
+        super().__init__()
         self._was_in_service = False
 
     def take(self, body: str | None, reading: Reading) -> Iterator[Observation]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from spotwatch.core.errors import MetadataError, MetadataMalformed, MetadataThrottled, MetadataTimedOut, Transient
-from spotwatch.core.event import EventKind
+from spotwatch.core.event import Event, EventKind
 from spotwatch.core.instant import Instant
 from spotwatch.core.report import InstanceFacts
 from spotwatch.core.settings import LimitSettings, MetadataSettings
@@ -149,6 +149,19 @@ class Watcher:
         now = self._clock().boot
         limit = self._settings.poll_interval if at_most is None else min(at_most, self._settings.poll_interval)
         return list(self._poll(now, now + limit))
+
+    def learn(self, at_most: float) -> list[Observation]:
+        """Read what the service says of the instance, if it is not known yet; takes at most so many seconds."""
+        now = self._clock().boot
+        return list(self._read_facts(now, now + at_most))
+
+    def remember(self, event: Event) -> None:
+        """Take this event for announced, as it was in an earlier life: it is no news, and can be withdrawn."""
+        for watched in self._watched:
+            if event.kind in watched.item.kinds:
+                watched.item.remember(event)
+                self._announced[watched.item.path] = event.kind
+                return
 
     def _poll(self, now: float, until: float) -> Iterator[Observation]:
         self._answered = False
