@@ -71,6 +71,7 @@ class ManualMachine:
     Attributes:
         orders: all that was ordered, also what failed or came too late.
         is_closed: whether `close` was called.
+        boot: the id of this boot.
     """
 
     def __init__(self, start: Instant = START) -> None:
@@ -85,6 +86,7 @@ class ManualMachine:
         self._pids = itertools.count(FIRST_PID)
         self.orders: list[Order] = []
         self.is_closed = False
+        self.boot = "a-boot"
 
     def __enter__(self) -> Self:
         return self
@@ -129,6 +131,15 @@ class ManualMachine:
             exit_code = script.exit_code if script.signal is None else None
             self._end_after(script.ends_after, child, exit_code, script.signal)
         return child.pid
+
+    @property
+    def boot_id(self) -> str:
+        return self.boot
+
+    def adopt(self, name: str, _environment: object, _output: str, *, output_limit: int) -> bool:
+        assert output_limit > 0
+        self.orders.append(Order(self._boot, "adopt", name))
+        return name in self._children
 
     def terminate(self, name: str) -> None:
         self.orders.append(Order(self._boot, "terminate", name))

@@ -15,7 +15,8 @@ from spotwatch.core.hook import Hook, OnFailure
 from spotwatch.core.instant import format_utc
 from spotwatch.core.report import DrainReport
 from spotwatch.core.settings import DrainSettings, Settings
-from spotwatch.daemon import Daemon
+from spotwatch.daemon.loop import Daemon
+from spotwatch.host.journal import DrainRequest, OpenDrain
 from spotwatch.log import Log
 from spotwatch.watch.exchange import Request, Response
 from spotwatch.watch.watcher import Watcher
@@ -95,15 +96,64 @@ class MemoryRecords:
         return self.problem
 
 
+class MemoryJournal:
+    """A journal in memory; it outlives a `Life`, as the file outlives a daemon."""
+
+    def __init__(self) -> None:
+        self.drains: dict[str, dict[str, Any]] = {}
+        self.asked: list[Any] = []
+        self.problem = ""
+
+    def open_drain(self, drain: str, boot: str, opening: str) -> str:
+        self.drains[drain] = {"boot": boot, "opening": opening, "steps": [], "note": None, "report": None}
+        return self.problem
+
+    def add_step(self, drain: str, at: float, happening: str, _orders: str) -> str:
+        self.drains[drain]["steps"].append((at, happening))
+        return self.problem
+
+    def keep_report(self, drain: str, report: str) -> str:
+        self.drains[drain]["report"] = report
+        return self.problem
+
+    def close_drain(self, drain: str, note: str) -> str:
+        self.drains[drain]["note"] = note
+        return self.problem
+
+    def unfinished(self) -> list[OpenDrain]:
+        left = [(name, drain) for name, drain in self.drains.items() if drain["note"] is None]
+        return [OpenDrain(name, drain["boot"], drain["opening"], tuple(drain["steps"])) for name, drain in left]
+
+    def requests(self) -> list[DrainRequest]:
+        return [request for request in self.asked if isinstance(request, DrainRequest)]
+
+    def take_request(self, number: int, drain: str) -> str:
+        self.asked = [drain if getattr(r, "number", None) == number else r for r in self.asked]
+        return ""
+
+    def prune(self, *, keep: int, not_before: str, at_most_bytes: int) -> str:
+        assert keep > 0 < at_most_bytes
+        assert not_before
+        return ""
+
+
 class Life:
     """One daemon from its start to its SIGTERM; a test arranges what happens when, and looks at what came of it."""
 
-    def __init__(self, *hooks: Hook, drain: DrainSettings | None = None, watchdog: float | None = None) -> None:
-        self.machine = ManualMachine()
+    def __init__(
+        self,
+        *hooks: Hook,
+        drain: DrainSettings | None = None,
+        watchdog: float | None = None,
+        journal: MemoryJournal | None = None,
+        machine: ManualMachine | None = None,
+    ) -> None:
+        self.machine = machine or ManualMachine()
         self.metadata = ScriptedMetadata()
         self.manager = RecordingManager(watchdog)
         self.manager.clock = lambda: self.machine.instant().boot
         self.records = MemoryRecords()
+        self.journal = journal or MemoryJournal()
         self.said: list[dict[str, Any]] = []
         self.settings = Settings(hooks=hooks, drain=drain or DrainSettings())
         self.load: Callable[[], Settings] = lambda: self.settings
@@ -141,6 +191,7 @@ class Life:
             watcher=watcher,
             manager=self.manager,
             records=self.records,
+            journal=self.journal,
             environment={"PATH": "/bin"},
             log=self._log(),
         ).run()
@@ -438,6 +489,7 @@ def test_every_record_has_a_constant_name() -> None:
         "hook-ended",
         "drain-ended",
         "event-withdrawn",
+        "drain-closed",
         "armed-again",
         "daemon-stopped",
     }

@@ -67,7 +67,7 @@ def foreign_rooms(path: Path) -> set[str]:
 
 def libraries(path: Path) -> set[str]:
     roots = {name.split(".")[0] for name in imports_of(path)}
-    return roots - set(sys.stdlib_module_names) - {"spotwatch"}
+    return roots - set(sys.stdlib_module_names) - {"spotwatch", "_typeshed"}  # the latter is for the type checker only
 
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
