@@ -124,6 +124,10 @@ class MemoryJournal:
         left = [(name, drain) for name, drain in self.drains.items() if drain["note"] is None]
         return [OpenDrain(name, drain["boot"], drain["opening"], tuple(drain["steps"])) for name, drain in left]
 
+    def report(self, drain: str) -> str | None:
+        report: str | None = self.drains[drain]["report"]
+        return report
+
     def requests(self) -> list[DrainRequest]:
         return [request for request in self.asked if isinstance(request, DrainRequest)]
 

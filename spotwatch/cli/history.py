@@ -3,19 +3,27 @@
 import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 from spotwatch.cli.options import add_settings_options, load_settings
 from spotwatch.core.errors import StateUnavailable, UsageError
 from spotwatch.core.quantity import format_duration
 from spotwatch.core.report import DrainReport
-from spotwatch.host.journal import Journal, PastDrain
+from spotwatch.host.journal import Access, Journal, PastDrain
 
 DESCRIPTION = """\
-Show the drains that the journal remembers, the newest last, or one of them with its hooks.
+Show the drains that the journal remembers, the newest last, or one of them
+with its hooks.
 """
 
 EPILOG = """\
+exit codes:
+  0   it is shown
+  64  the journal knows no drain of this name
+  73  the journal cannot be read
+  78  the settings have mistakes
+
 examples:
   spotwatch history
   spotwatch history 20261122T082003.125Z-terminate
@@ -32,19 +40,22 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Show them."""
-    journal = Journal(load_settings(arguments).state.directory)
-    if journal.problem:
-        raise StateUnavailable(journal.problem, hint="run as the daemon's user, or as root")
-    try:
-        drains = _chosen(journal.history(), arguments.drain)
-    finally:
-        journal.close()
+    drains = _chosen(_past_drains(load_settings(arguments).state.directory), arguments.drain)
     if arguments.json:
         print(json.dumps([_document(drain) for drain in drains], indent=2))
     else:
         lines = _one(drains[0]) if arguments.drain else _list(drains)
         print("\n".join(lines))
     return 0
+
+
+def _past_drains(directory: str) -> Sequence[PastDrain]:
+    """All that the journal knows; where there is none, there was no drain."""
+    with closing(Journal(directory, Access.READ)) as journal:
+        drains = journal.history()
+        if journal.problem and not journal.is_missing:
+            raise StateUnavailable(journal.problem, hint="run as the daemon's user, or as root")
+    return drains
 
 
 def _chosen(drains: Sequence[PastDrain], wanted: str | None) -> Sequence[PastDrain]:
@@ -57,11 +68,12 @@ def _chosen(drains: Sequence[PastDrain], wanted: str | None) -> Sequence[PastDra
 
 
 def _document(drain: PastDrain) -> dict[str, Any]:
+    report = _report(drain)
     return {
         "drain": drain.id,
         "closed": drain.closed,
         "note": drain.note,
-        "report": json.loads(drain.report) if drain.report else None,
+        "report": report.to_json() if report else None,
     }
 
 
@@ -70,7 +82,7 @@ def _list(drains: Sequence[PastDrain]) -> Iterator[str]:
         yield "no drain yet"
     for drain in drains:
         report = _report(drain)
-        verdict = report.verdict if report else "unfinished"
+        verdict = report.verdict if report else _without_report(drain)
         hooks = f", {len(report.hooks)} hooks" if report else ""
         spare = ""
         if report and report.seconds_to_spare is not None:
@@ -90,6 +102,12 @@ def _one(drain: PastDrain) -> Iterator[str]:
         yield f"  stage {hook.stage:<4} {hook.name}: {hook.status}{ran}{f' ({hook.reason})' if hook.reason else ''}"
     for problem in report.not_recorded:
         yield f"  not recorded: {problem}"
+
+
+def _without_report(drain: PastDrain) -> str:
+    if drain.report:
+        return "its report cannot be read"
+    return "without a report" if drain.closed else "unfinished"
 
 
 def _report(drain: PastDrain) -> DrainReport | None:

@@ -5,6 +5,7 @@ upgrades it and a restarted daemon does not begin it anew; it is put aside when 
 it belongs to another boot or another instance.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
@@ -122,8 +123,26 @@ class Drains:
 
     def _go_on(self, opening: Opening, entries: Sequence[Entry]) -> None:
         self._log.warning("drain-resumed", drain=opening.drain, steps=len(entries))
-        self.current = self._execution(opening)
-        self._follow(self.current.resume(entries, self._machine.instant()))
+        self.current = execution = self._execution(opening)
+        self._follow(execution.resume(entries, self._machine.instant()))
+        if self.current is execution and execution.finished:
+            self._end_again(execution)
+
+    def _end_again(self, execution: Execution) -> None:
+        """An earlier life saw the last hook end; what it had still to do may not have been done."""
+        kept = self._kept_report(execution.notes.drain)
+        now = execution.report()
+        if kept is None or (kept.ended_at, kept.events) != (now.ended_at, now.events):
+            self._end(execution)
+        else:
+            self.last_report = kept
+            self._close_if_armed(execution)
+
+    def _kept_report(self, drain: str) -> DrainReport | None:
+        try:
+            return DrainReport.from_json(json.loads(self._journal.report(drain) or "null"))
+        except ValueError:
+            return None
 
     def _why_foreign(self, opening: Opening, known: InstanceFacts) -> str:
         """Why a drain is not ours to go on with: its clock has stopped, or it came with the image."""
@@ -144,7 +163,15 @@ class Drains:
         for step in progress:
             log_progress(self._log, step, lambda hook: self._machine.output_tail(execution.child(hook)))
         if progress and execution.finished:
-            self._keep_report(execution)
+            self._end(execution)
+
+    def _end(self, execution: Execution) -> None:
+        self._keep_report(execution)
+        self._close_if_armed(execution)
+
+    def _close_if_armed(self, execution: Execution) -> None:
+        if execution.event.kind is EventKind.START:
+            self.put_aside("armed")
 
     def _keep_report(self, execution: Execution) -> None:
         execution.notes.clock_skew = self.clock_skew
@@ -159,8 +186,6 @@ class Drains:
         log_report(self._log, report)
         if problem:
             self._log.error("report", report=report.to_json())
-        if execution.event.kind is EventKind.START:
-            self.put_aside("armed")
 
     def _prune(self) -> None:
         oldest = self._machine.instant().utc - timedelta(seconds=self._state.keep_for)

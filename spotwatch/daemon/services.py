@@ -130,6 +130,10 @@ class JournalFile(Journal, Protocol):
         """The drains that are not closed, the oldest first."""
         ...
 
+    def report(self, drain: str) -> str | None:
+        """The report of a drain as it was kept last, None if there is none."""
+        ...
+
     def requests(self) -> Sequence[DrainRequest]:
         """The requests that nobody has taken, the oldest first."""
         ...

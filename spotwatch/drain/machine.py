@@ -76,6 +76,7 @@ class _Progress:
     Attributes:
         ending: the status it will have if it was us who ended it.
         in_the_way: it does the opposite of what the stronger event asks for: nothing starts until it is gone.
+        lost: it was to be started, or had been, when the daemon died.
     """
 
     hook: Hook
@@ -85,6 +86,7 @@ class _Progress:
     phase_ends_at: float = 0.0
     ending: HookStatus = HookStatus.TIMED_OUT
     in_the_way: bool = False
+    lost: bool = False
     outcome: HookOutcome | None = None
 
     @property
@@ -217,7 +219,7 @@ class Drain:
         for hook in self._hooks:
             known = self._progress.get(hook.name)
             if kind in hook.on and (known is None or known.never_began):
-                self._progress[hook.name] = _Progress(hook)
+                self._progress[hook.name] = _Progress(hook, lost=known is not None and known.lost)
 
     def _take_end(self, progress: _Progress, exit_code: int | None, signal: int | None, now: float) -> None:
         if progress.phase is Phase.RUNNING:
@@ -234,7 +236,7 @@ class Drain:
         if progress.phase is not Phase.RUNNING:
             self._take_end(progress, None, None, now)
         elif progress.hook.rerun:
-            progress.phase = Phase.PENDING
+            progress.phase, progress.lost = Phase.PENDING, True
         else:
             self._settle(progress, HookStatus.LOST, now, reason="the daemon died meanwhile, and rerun = false")
 
@@ -386,6 +388,8 @@ class Drain:
         signal: int | None = None,
     ) -> None:
         ran = progress.alive and status is not HookStatus.NOT_STARTED
+        if progress.lost and not ran:
+            reason = f"{reason}; it may have run before the daemon died"
         progress.phase = Phase.OVER
         progress.outcome = HookOutcome(
             hook=progress.hook.name,

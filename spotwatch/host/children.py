@@ -5,6 +5,8 @@ What this survives:
 - A hook that stops its whole process group or its terminal: each child leads a session of its own.
 - A hook that reads its stdin, or leaves its output open in a background process: stdin is /dev/null, the output a file.
 - Descriptors, signal settings, umask or working directory of ours that a hook would trip over: it gets the defaults.
+- A daemon that dies: beside its output each child has a note of its number and start, by which the next life tells it
+  from what it has started itself. The note is not synced to the disk, since no child outlives a loss of power.
 - A user or group that is missing or that we may not become, a script without interpreter, a machine that is out of
   processes, descriptors or memory: each is a `CommandNotStarted`, never another error.
 """
@@ -14,17 +16,51 @@ import errno
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 from spotwatch.core.errors import CommandNotStarted
 from spotwatch.core.process import Command
 from spotwatch.host.identity import Identity, identity
 from spotwatch.host.output import Output
-from spotwatch.host.processes import Process, marks, read_marked, send_signal, wait_for_end
+from spotwatch.host.processes import Process, marks, read_marked, read_process, send_signal, wait_for_end
 
 _UMASK = 0o022
 """What a login shell has: files that everybody may read and only the owner may write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """The note beside a child's output that says which process it is."""
+
+    path: Path
+
+    @classmethod
+    def of_child_with(cls, output: str) -> Self:
+        """The note of the child with this output."""
+        return cls(Path(output).with_suffix(".pid"))
+
+    def note(self, pid: int) -> None:
+        """Write it; without it a restarted daemon has to guess."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with contextlib.suppress(OSError), open(os.open(self.path, flags, 0o600), "w", encoding="ascii") as file:
+            if (process := read_process(pid)) is not None:
+                file.write(f"{process.pid} {process.started}\n")
+
+    def read(self) -> Process | None:
+        """The process that it names, as it was at its birth; None if there is no such note."""
+        try:
+            pid, started = map(int, self.path.read_text(encoding="ascii").split())
+        except (OSError, ValueError):
+            return None
+        return Process(pid, started, state="R", parent=os.getpid(), session=pid)
+
+    def forget(self) -> None:
+        """The child has ended, and its number may be given to another process."""
+        with contextlib.suppress(OSError):
+            self.path.unlink()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +73,7 @@ class Child:
         pidfd: readable when it has ended (pidfd_open(2)).
         output: where its stdout and stderr go.
         marks: what its offspring has in its environment.
+        birth: the note of its number.
     """
 
     name: str
@@ -44,6 +81,7 @@ class Child:
     pidfd: int
     output: Output
     marks: frozenset[bytes]
+    birth: Birth
 
     @property
     def pid(self) -> int:
@@ -58,6 +96,7 @@ class Child:
     def reap(self) -> int | None:
         """Its exit code, or the negative number of the signal that ended it, once it has ended."""
         os.close(self.pidfd)
+        self.birth.forget()
         return self.process.wait()
 
 
@@ -74,6 +113,7 @@ class Adopted:
     pidfd: int
     output: Output
     marks: frozenset[bytes]
+    birth: Birth
 
     @property
     def pid(self) -> int:
@@ -88,6 +128,7 @@ class Adopted:
     def reap(self) -> int | None:
         """None: its status went to init."""
         os.close(self.pidfd)
+        self.birth.forget()
         return None
 
 
@@ -97,15 +138,22 @@ def adopt(name: str, environment: Mapping[str, str], output: str, *, output_limi
     Then what it left behind is killed, for its name is about to be used again.
     """
     its_marks = marks(environment)
-    found = read_marked(its_marks)
-    leader = next((process for process in found if process.pid == process.session), None)
+    found, birth = read_marked(its_marks), Birth.of_child_with(output)
+    leader = _eldest(found, birth.read())
     if leader is not None:
         with contextlib.suppress(OSError):
-            return Adopted(name, leader, os.pidfd_open(leader.pid), Output(output, output_limit), its_marks)
+            return Adopted(name, leader, os.pidfd_open(leader.pid), Output(output, output_limit), its_marks, birth)
     for process in found:
         send_signal(process, signal.SIGKILL)
     wait_for_end(found)
+    birth.forget()
     return None
+
+
+def _eldest(found: Collection[Process], born: Process | None) -> Process | None:
+    """The child among all that carry its marks; where its birth was not noted, whoever began a session first."""
+    leaders = [process for process in found if process.pid == process.session and born in {None, process}]
+    return min(leaders, key=lambda process: process.started, default=None)
 
 
 def start(name: str, command: Command, *, output_limit: int) -> Child:
@@ -122,7 +170,9 @@ def start(name: str, command: Command, *, output_limit: int) -> Child:
         if become.uid is not None:
             output.give_to(become.uid)
         process = _execute(command, become, output.descriptor)
-        return Child(name, process, _watch(process), output, marks(command.environment))
+        birth = Birth.of_child_with(command.output)
+        birth.note(process.pid)
+        return Child(name, process, _watch(process), output, marks(command.environment), birth)
     except OSError as error:
         output.finish()
         raise _refusal(error, command) from error

@@ -1,0 +1,136 @@
+"""What holds whenever and however often the daemon has died: each function answers with what is wrong."""
+
+import json
+import math
+from collections.abc import Iterator
+from datetime import datetime
+
+from spotwatch.core.hook import Hook, HookStatus
+from spotwatch.core.report import DrainReport, HookReport, Verdict
+from tests.crash.lives import Run, Story
+
+NOTICE_SECONDS = 1.5
+"""How far a deadline may be from the time that AWS names, which is in whole seconds, as is the ``Date`` header."""
+
+RAN = {HookStatus.SUCCEEDED, HookStatus.FAILED, HookStatus.ENDED}
+CUT_SHORT = {HookStatus.TIMED_OUT, HookStatus.KILLED}
+MAY_HAVE_RUN = "it may have run before the daemon died"
+NEVER_BEGAN = {HookStatus.GIVEN_UP, HookStatus.SKIPPED, HookStatus.CANCELED}
+
+
+def complaints(story: Story) -> list[str]:
+    """Everything that is wrong with a story."""
+    if len(story.reports) != 1:
+        return [f"there are {len(story.reports)} reports", *_of_the_end(story)]
+    (report,) = story.reports
+    return [
+        *_of_the_end(story),
+        *_of_the_journal(story, report),
+        *_of_the_report(story, report),
+        *_of_the_deadline(story, report),
+        *_of_the_stages(story, report),
+        *(complaint for hook in story.hooks for complaint in _of_the_hook(story, hook, report)),
+    ]
+
+
+def _of_the_end(story: Story) -> Iterator[str]:
+    if story.exit_code != 0:
+        yield f"the daemon left with {story.exit_code}"
+    if story.survivors:
+        yield f"hooks have survived: {story.survivors}"
+    if "beside-itself" in story.hooks_log:
+        yield "a hook was started while something of its earlier run lived"
+
+
+def _of_the_journal(story: Story, report: DrainReport) -> Iterator[str]:
+    if [drain.id for drain in story.drains] != [report.drain]:
+        yield f"the journal has the drains {[drain.id for drain in story.drains]}"
+        return
+    (drain,) = story.drains
+    if drain.closed == story.scenario.stays:
+        yield "the drain is closed" if drain.closed else "the drain is not closed"
+    if json.loads(drain.report or "null") != json.loads(json.dumps(report.to_json())):
+        yield "the journal has another report than the file"
+
+
+def _of_the_report(story: Story, report: DrainReport) -> Iterator[str]:
+    wanted = {hook.name for hook in story.hooks if report.event in hook.on}
+    named = [hook.name for hook in report.hooks]
+    if missing := wanted - set(named):
+        yield f"the report says nothing of {sorted(missing)}"
+    if len(named) != len(set(named)):
+        yield "the report names a hook twice"
+    if unheard := {run.hook for run in story.runs} - set(named):
+        yield f"the report does not know that {sorted(unheard)} ran"
+    if report.verdict == Verdict.RUNNING or report.ended_at is None:
+        yield "the report is not complete"
+    if report.not_recorded:
+        yield f"not recorded: {report.not_recorded}"
+
+
+def _of_the_deadline(story: Story, report: DrainReport) -> Iterator[str]:
+    deadline = _seconds(report.deadline)
+    if report.notice_time and abs(deadline - _seconds(report.notice_time)) > NOTICE_SECONDS:
+        yield f"the deadline {report.deadline} is not the notice's {report.notice_time}"
+    for run in story.runs:
+        if max(run.started, _over_at(run, story, report)) >= deadline:
+            yield f"{run} reached into the deadline {deadline}"
+    if report.ended_at is not None and _seconds(report.ended_at) >= deadline:
+        yield f"the drain ended at {report.ended_at}, the deadline was {report.deadline}"
+
+
+def _of_the_stages(story: Story, report: DrainReport) -> Iterator[str]:
+    hooks = {hook.name: hook for hook in story.hooks}
+    for later in story.runs:
+        for earlier in story.runs:
+            one, other = hooks[earlier.hook], hooks[later.hook]
+            if one.stage < other.stage and one.on & other.on and _over_at(earlier, story, report) > later.started:
+                yield f"{later} began before {earlier} was over"
+
+
+def _of_the_hook(story: Story, hook: Hook, report: DrainReport) -> Iterator[str]:
+    runs = [run for run in story.runs if run.hook == hook.name]
+    outcome = next((outcome for outcome in report.hooks if outcome.name == hook.name), None)
+    if not hook.rerun and len(runs) > 1:
+        yield f"{hook.name} has rerun = false and ran {len(runs)} times"
+    if len(runs) > 1 and not story.crashed_at:
+        yield f"{hook.name} ran {len(runs)} times without a crash"
+    if len(runs) > 1 and set(runs) & set(story.adopted()):
+        yield f"{hook.name} was adopted, and ran {len(runs)} times"
+    if len(runs) > 1 + len(story.crashed_at):
+        yield f"{hook.name} ran {len(runs)} times"
+    if outcome is not None:
+        yield from _of_the_outcome(story, hook, runs, outcome)
+
+
+def _of_the_outcome(story: Story, hook: Hook, runs: list[Run], outcome: HookReport) -> Iterator[str]:
+    """Whether the log of the hooks bears out what the report says of one."""
+    status, whole = HookStatus(outcome.status), bool(runs) and runs[-1].ended is not None
+    if status in RAN and not whole:
+        yield f"{hook.name} is said to have {status}, and never did"
+    if status in CUT_SHORT and (not runs or whole):
+        yield f"{hook.name} is said to be {status}; it was not running, or ended by itself"
+    if status in NEVER_BEGAN and runs and MAY_HAVE_RUN not in outcome.reason:
+        yield f"{hook.name} is said to be {status}, and ran"
+    if status in NEVER_BEGAN and not outcome.reason:
+        yield f"{hook.name} is {status}, and the report does not say why"
+    if status is HookStatus.LOST and (hook.rerun or not story.crashed_at):
+        yield f"{hook.name} is lost"
+    if status is HookStatus.NOT_STARTED:
+        yield f"{hook.name} was not started: {outcome.reason}"
+    if status in RAN and outcome.ended_at and whole and _seconds(outcome.ended_at) < (runs[-1].ended or 0) - 0.002:
+        yield f"{hook.name} is said to have ended at {outcome.ended_at}, before it did"
+
+
+def _over_at(run: Run, story: Story, report: DrainReport) -> float:
+    """When a run was over: by its own word, or when we killed it, or when the report says that the daemon did."""
+    if run.ended is not None:
+        return run.ended
+    if run.pid in story.killed:
+        return story.killed[run.pid]
+    ended = next((hook.ended_at for hook in report.hooks if hook.name == run.hook), None)
+    return math.inf if ended is None else _seconds(ended)
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
