@@ -100,5 +100,5 @@ def test_the_variables_of_a_hook_are_those_of_the_help() -> None:
 
 
 def test_the_files_of_the_installation_are_there() -> None:
-    for path in re.findall(r"systemd/[a-z.]+", README):
+    for path in re.findall(r" (systemd/[a-z.]+)", README):
         assert (ROOT / path).is_file(), path

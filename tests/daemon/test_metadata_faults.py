@@ -194,7 +194,7 @@ def test_a_token_that_is_no_longer_good_is_replaced_without_a_word(tmp_path: Pat
 
 @pytest.mark.slow  # a tenth of the token's life has to be long enough for a notice and its drain
 def test_a_token_that_cannot_be_renewed_serves_on(tmp_path: Path) -> None:
-    options = (*QUICK, "metadata.token_ttl=20s")
+    options = (*QUICK, "metadata.token_ttl=9s")
     with MetadataService() as service, DaemonProcess(tmp_path, HOOK, endpoint=service.url, options=options) as daemon:
         daemon.record("instance")
         service.trouble(Status(503), item=TOKEN_PATH)
