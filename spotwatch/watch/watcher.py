@@ -269,7 +269,6 @@ class Watcher:
             yield from self._take_failure(THE_FACTS, error)
             return
         self._missing_facts = {}
-        self._failing.pop(THE_FACTS, None)
         self.instance = InstanceFacts(**found)
         yield Remark(
             "instance",

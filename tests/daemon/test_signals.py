@@ -30,7 +30,9 @@ def test_one_signal_ends_a_daemon_that_watches(tmp_path: Path, number: signal.Si
 def test_one_signal_ends_a_daemon_that_waits_for_a_silent_service(tmp_path: Path) -> None:
     with (
         MetadataService(hop_limit_exceeded=True) as service,
-        DaemonProcess(tmp_path, hook("drain", COUNT), endpoint=service.url, options=()) as daemon,
+        DaemonProcess(
+            tmp_path, hook("drain", COUNT), endpoint=service.url, options=["metadata.timeout=500ms"]
+        ) as daemon,
     ):
         daemon.record("daemon-started")
         daemon.signal(SIGTERM)
