@@ -24,7 +24,8 @@ def blocks(language: str) -> list[str]:
 
 def defaults(kind: type = Settings, prefix: str = "") -> dict[str, object]:
     """Every key of the settings with its default."""
-    hints, found = get_type_hints(kind), {}
+    hints = get_type_hints(kind)
+    found: dict[str, object] = {}
     for field in fields(kind):
         path, value = f"{prefix}{field.name}", getattr(kind(), field.name)
         if is_dataclass(hints[field.name]):

@@ -17,7 +17,7 @@ def parse_duration(text: str) -> float:
     """Seconds in a duration such as ``500ms``, ``2s`` or ``1m30s``.
 
     Raises:
-        ValueError: the text is no duration, or one of more than a year. A bare number is none: its unit would be a guess.
+        ValueError: the text is no duration, or one of more than a year. A bare number is none: a unit would be a guess.
     """
     if not _DURATION.fullmatch(text.strip()):
         raise ValueError(f'"{text}" is not a duration; write a number with its unit, such as "500ms", "20s" or "1m30s"')

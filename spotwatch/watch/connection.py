@@ -22,6 +22,11 @@ from spotwatch import __version__
 from spotwatch.core.errors import MetadataBroken, MetadataTimedOut, MetadataUnreachable
 from spotwatch.watch.exchange import Request, Response
 
+_NO_ANSWER_HINT = (
+    "right after a launch this passes; later, see that no firewall rule keeps this host from the metadata service and "
+    "that the instance's metadata options enable it; outside EC2 there is none"
+)
+
 LARGEST_ANSWER = 64 * 1024
 """Bytes. The longest item in use, the list of scheduled events, has a few hundred a piece."""
 
@@ -96,11 +101,13 @@ class Connection:
         return Response(response.status_code, body.decode(errors="replace"), _date(response.headers.get("Date")))
 
     def _timed_out(self, request: Request) -> MetadataTimedOut:
-        return MetadataTimedOut(f"{self._endpoint} gave no complete answer within {request.limit:.2g} s")
+        return MetadataTimedOut(
+            f"{self._endpoint} gave no complete answer within {request.limit:.2g} s", hint=_NO_ANSWER_HINT
+        )
 
     def _unreachable(self, error: Exception) -> MetadataUnreachable:
         reason = str(error) or type(error).__name__
-        return MetadataUnreachable(f"{self._endpoint} cannot be asked: {reason}")
+        return MetadataUnreachable(f"{self._endpoint} cannot be asked: {reason}", hint=_NO_ANSWER_HINT)
 
 
 def _date(header: str | None) -> datetime | None:

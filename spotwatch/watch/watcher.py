@@ -156,7 +156,7 @@ class Watcher:
         for watched in sorted(due, key=lambda w: w.failed_at):
             watched.due = _next_due(watched, now)
             try:
-                yield from self._read(watched.item, until)
+                news = list(self._read(watched.item, until))
             except MetadataError as error:
                 yield from self._take_failure(watched.item.path, error)
                 if isinstance(error, Transient):
@@ -166,6 +166,9 @@ class Watcher:
                 self._answered = True
             else:
                 watched.failed_at = float("-inf")
+                yield from news
+                if any(isinstance(said, Announced) and said.event.kind.is_interruption for said in news):
+                    break  # every second counts now; what was not read is due at once
         if self._answered:
             yield from self._read_facts(now, until)
 

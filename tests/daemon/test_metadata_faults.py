@@ -142,7 +142,6 @@ def test_a_service_that_is_ill_from_the_start_is_said_once_and_outlived(
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="spotwatch.watch gives no hint yet for what is unreachable, throttled or broken")
 def test_every_trouble_comes_with_a_hint(tmp_path: Path) -> None:
     troubles = dict.fromkeys((problem for _, problem in WHILE_IT_RUNS.values()), "")
     with MetadataService() as service, DaemonProcess(tmp_path, HOOK, endpoint=service.url) as daemon:

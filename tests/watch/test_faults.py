@@ -142,7 +142,6 @@ def tokens(service: MetadataService) -> list[list[str]]:
 class TestAllIsWell:
     def test_there_is_one_connection_and_one_token(self, service: MetadataService, watch: Callable[..., Watch]) -> None:
         """Where every item exists, so that no 404 ends the connection."""
-        service.interrupt("terminate", in_seconds(120))
         service.recommend_rebalance(in_seconds(0))
         w = watch(service.url)
         w.poll(5)
