@@ -70,6 +70,9 @@ class Connection:
         self._network.begin(request.limit)
         try:
             return self._exchange_over_a_live_connection(request)
+        except httpcore.ConnectTimeout as error:
+            # Not a slow answer: the packets are dropped on the way there, while past a hop limit it is the answer's.
+            raise self._unreachable(error) from None
         except (httpcore.TimeoutException, httpx.TimeoutException):
             raise self._timed_out(request) from None
         except FAILURES as error:
