@@ -70,13 +70,13 @@ class Connection:
         self._network.begin(request.limit)
         try:
             return self._exchange_over_a_live_connection(request)
-        except httpcore.ConnectTimeout as error:
+        except httpcore.ConnectTimeout:
             # Not a slow answer: the packets are dropped on the way there, while past a hop limit it is the answer's.
-            raise self._unreachable(error) from None
+            raise self._unreachable(f"no connection within {request.limit:.2g} s") from None
         except (httpcore.TimeoutException, httpx.TimeoutException):
             raise self._timed_out(request) from None
         except FAILURES as error:
-            raise self._unreachable(error) from None
+            raise self._unreachable(str(error) or type(error).__name__) from None
 
     def close(self) -> None:
         """Close the connection."""
@@ -108,8 +108,7 @@ class Connection:
             f"{self._endpoint} gave no complete answer within {request.limit:.2g} s", hint=_NO_ANSWER_HINT
         )
 
-    def _unreachable(self, error: Exception) -> MetadataUnreachable:
-        reason = str(error) or type(error).__name__
+    def _unreachable(self, reason: str) -> MetadataUnreachable:
         return MetadataUnreachable(f"{self._endpoint} cannot be asked: {reason}", hint=_NO_ANSWER_HINT)
 
 
