@@ -13,15 +13,12 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from io import FileIO, TextIOWrapper
-from typing import TYPE_CHECKING, TextIO
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from spotwatch.core.settings import LogFormat, LogLevel, LogSettings
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 Log = structlog.typing.FilteringBoundLogger
 
@@ -51,13 +48,13 @@ def make_log(settings: LogSettings, *, stream: TextIO | None = None, environ: Ma
 class _LossyFile(FileIO):
     """A file that loses what cannot be written. It has no buffer, so nothing is kept to fail at exit."""
 
-    def write(self, data: "ReadableBuffer", /) -> int:
+    def write(self, data: Any, /) -> int:
         """Write all of it, or as much as can be written."""
         rest = memoryview(data)
         with suppress(OSError):
             while rest:
                 rest = rest[super().write(rest) or len(rest) :]  # None: it would block, and we do not wait
-        return len(memoryview(data))
+        return len(data)
 
 
 def _standard_error() -> TextIO:

@@ -497,3 +497,20 @@ def test_every_record_has_a_constant_name() -> None:
         "armed-again",
         "daemon-stopped",
     }
+
+
+def test_after_a_notice_nothing_else_is_asked_before_the_hooks_have_started() -> None:
+    life = Life(hook("leave"))
+    life.metadata.items["spot/instance-action"] = '{"action": "terminate"}'
+    asked_before_start: list[int] = []
+    life.machine.script("leave", ends_after=5.0)
+    start = life.machine.start
+
+    def watched_start(*words: Any, **named: Any) -> int:
+        asked_before_start.append(len(life.metadata.limits))
+        return start(*words, **named)
+
+    life.machine.start = watched_start  # type: ignore[method-assign]  # a probe on our own fake
+    life.live(20)
+    token, notice, facts = 1, 1, 4
+    assert asked_before_start == [token + notice + facts]

@@ -101,7 +101,7 @@ def test_the_rule_finds_a_forbidden_import(tmp_path: Path) -> None:
 
 
 def test_the_daemon_s_process_imports_neither_boto3_nor_the_rehearsal() -> None:
-    """What ``spotwatch run`` loads, so that it stays small: nothing of the fake service, no terminal library of ours."""
+    """It loads nothing of the fake service and no built-in hook, so that it stays small."""
     script = (
         "import sys; import spotwatch.cli.run; "
         "print([m for m in sys.modules if m.startswith(('boto', 'spotwatch.simulate', 'spotwatch.hooks.'))])"

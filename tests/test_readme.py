@@ -24,7 +24,8 @@ def blocks(language: str) -> list[str]:
 
 def defaults(kind: type = Settings, prefix: str = "") -> dict[str, object]:
     """Every key of the settings with its default."""
-    hints, found = get_type_hints(kind), {}
+    hints = get_type_hints(kind)
+    found: dict[str, object] = {}
     for field in fields(kind):
         path, value = f"{prefix}{field.name}", getattr(kind(), field.name)
         if is_dataclass(hints[field.name]):
@@ -100,5 +101,5 @@ def test_the_variables_of_a_hook_are_those_of_the_help() -> None:
 
 
 def test_the_files_of_the_installation_are_there() -> None:
-    for path in re.findall(r"systemd/[a-z.]+", README):
+    for path in re.findall(r" (systemd/[a-z.]+)", README):
         assert (ROOT / path).is_file(), path

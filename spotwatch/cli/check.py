@@ -123,7 +123,9 @@ def _metadata(settings: Settings) -> Iterator[Finding]:
     endpoint = settings.metadata.endpoint
     for message, (items, hint) in _by_message(seen.failures).items():
         others = f" and {plural(len(items) - 1, 'other item')}" if len(items) > 1 else ""
-        yield Finding(Grade.PROBLEM, "metadata", f"{items[0]}{others}: {message}", hint=hint or _unreachable(endpoint))
+        yield Finding(
+            Grade.PROBLEM, "metadata", f"{items[0]}{others}: {message}", hint=hint or f"see what answers at {endpoint}"
+        )
     for warning in seen.warnings:
         yield Finding(Grade.WARNING, "metadata", warning)
     if seen.version:
@@ -141,12 +143,6 @@ def _by_message(failures: Sequence[tuple[str, MetadataError]]) -> dict[str, tupl
     for item, error in failures:
         found.setdefault(error.message, ([], error.hint))[0].append(item)
     return found
-
-
-def _unreachable(endpoint: str) -> str:
-    if endpoint.startswith("http://169.254."):
-        return "this is normal outside EC2; there, see that the instance's metadata options enable the service"
-    return "see that the service at this endpoint runs"
 
 
 def _hooks(settings: Settings) -> Iterator[Finding]:

@@ -6,6 +6,9 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 864
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|min|m|h|d)\s*)+")
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|min|m|h|d)")
 
+LONGEST_SECONDS = 366 * 86400.0
+"""No time in the life of an instance is longer, and arithmetic with dates stays within what dates can show."""
+
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SIZE = re.compile(r"(\d+)\s*([a-z]*)", re.IGNORECASE)
 
@@ -14,11 +17,14 @@ def parse_duration(text: str) -> float:
     """Seconds in a duration such as ``500ms``, ``2s`` or ``1m30s``.
 
     Raises:
-        ValueError: the text is no duration. A bare number is none either: its unit would be a guess.
+        ValueError: the text is no duration, or one of more than a year. A bare number is none: a unit would be a guess.
     """
     if not _DURATION.fullmatch(text.strip()):
         raise ValueError(f'"{text}" is not a duration; write a number with its unit, such as "500ms", "20s" or "1m30s"')
-    return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
+    if seconds > LONGEST_SECONDS:
+        raise ValueError(f'"{text}" is longer than a year; write at most "366d"')
+    return seconds
 
 
 def format_duration(seconds: float) -> str:

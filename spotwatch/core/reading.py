@@ -4,14 +4,18 @@ Each reader takes what the TOML parser found and returns what the program works 
 sentence that says what to write instead.
 """
 
+import re
 from collections.abc import Callable
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from spotwatch.core.quantity import parse_duration, parse_size
 
 Reader = Callable[[object], Any]
+
+_HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 
 _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -105,9 +109,17 @@ def read_endpoint(value: object) -> str:
         host = port = None
     bracketed = f"[{host}]" if host and ":" in host else host
     nothing_more = f"http://{bracketed}" if port is None else f"http://{bracketed}:{port}"
-    if not host or port == 0 or any(map(str.isspace, host)) or text.lower() != nothing_more:
+    if not host or not _is_host(host) or port == 0 or text.lower() != nothing_more:
         raise ValueError('write "http://169.254.169.254", "http://[fd00:ec2::254]" or the address of a fake service')
     return text
+
+
+def _is_host(host: str) -> bool:
+    """An IP address, or a name of plain labels; others would need a resolver's rules to judge them."""
+    try:
+        return bool(ip_address(host))
+    except ValueError:
+        return _HOST_NAME.fullmatch(host) is not None and "xn--" not in host
 
 
 def read_words(value: object) -> tuple[str, ...]:

@@ -28,8 +28,8 @@ hooks have their grace of two seconds."""
 LOOK_SECONDS = 0.02
 """Between two looks whether it is over: one that has closed its standard error, or whose children hold it open."""
 
-SIGNALS = (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL)
-"""How a program is made to end. During a drain the daemon obeys only the second SIGTERM."""
+HURRY_SECONDS = 0.2
+"""From the first SIGTERM to the second where it is known that only the second will be obeyed, as during a drain."""
 
 
 class FollowedProcess:
@@ -83,13 +83,14 @@ class FollowedProcess:
             lines.append(self._rest)
         return [line.decode(errors="replace") for line in lines]
 
-    def stop(self) -> tuple[int, list[str]]:
-        """Make it end, politely first; its exit code (-N for signal N) and the last lines."""
+    def stop(self, *, hurry: bool) -> tuple[int, list[str]]:
+        """Make it end: SIGTERM, once more, then SIGKILL; its exit code (-N for signal N) and the last lines."""
         lines: list[str] = []
-        for number in SIGNALS:
+        pauses = (HURRY_SECONDS if hurry else PATIENCE_SECONDS, PATIENCE_SECONDS, PATIENCE_SECONDS)
+        for number, pause in zip((signal.SIGTERM, signal.SIGTERM, signal.SIGKILL), pauses, strict=True):
             if self._process.poll() is None:
                 self._process.send_signal(number)
-                lines += self._read_until_it_is_over(time.monotonic() + PATIENCE_SECONDS)
+                lines += self._read_until_it_is_over(time.monotonic() + pause)
         code = self._process.wait()
         while last := self.read_lines(0.0):
             lines += last

@@ -39,7 +39,15 @@ class Records:
                 f"{self._runtime} cannot be made: {error.strerror}",
                 hint="run as root, or set state.runtime_directory to a directory that you may write to",
             ) from None
-        return self._make(self._reports) or self._make(self._outputs)
+        return self._make(self._reports) or self._make(self._outputs) or self._try_to_write()
+
+    def _try_to_write(self) -> str:
+        """Why a file could not be written at this moment; a full disk still lets directories be made."""
+        trial = self._reports / ".trial"
+        problem = _write(trial, "written to see whether the disk takes it\n", durable=False)
+        with suppress(OSError):
+            trial.unlink()
+        return problem
 
     def output_directory(self, drain: str) -> str:
         """The directory for the outputs of a drain, made if it can be."""

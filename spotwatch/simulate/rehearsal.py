@@ -34,8 +34,8 @@ class Daemon(Protocol):
         """The lines of its log that have come, waiting for some until this moment of ``time.monotonic``."""
         ...
 
-    def stop(self) -> tuple[int, list[str]]:
-        """Make it leave; its exit code (-N for signal N) and the last lines."""
+    def stop(self, *, hurry: bool) -> tuple[int, list[str]]:
+        """Make it leave, from the middle of a drain if one hurries; its exit code (-N for signal N), the last lines."""
         ...
 
 
@@ -120,7 +120,7 @@ class Rehearsal:
             self._play_steps()
         finally:
             ended_early = self._daemon.ended
-            exit_code, lines = self._daemon.stop()
+            exit_code, lines = self._daemon.stop(hurry=bool(self._draining))
             self._hear(lines)
         return Course(
             self._started, ended_early, exit_code, tuple(self._awaited), frozenset(self._withdrawn), self._draining

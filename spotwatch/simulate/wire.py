@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import http.client
 import re
+import signal
 import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.client import HTTPMessage
 from io import BufferedReader
@@ -101,7 +102,8 @@ class Listener:
         sock.listen(128)
         thread = threading.Thread(target=self._accept, args=(sock,), name="metadata service", daemon=True)
         self._listening = (sock, thread)
-        thread.start()
+        with _signals_blocked():
+            thread.start()
 
     def refuse(self) -> None:
         """Refuse connections, and end those that there are."""
@@ -144,6 +146,19 @@ class Listener:
             pass  # the client is gone or the service is closing, and nobody is left to be told
         finally:
             wire.close()
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Threads that start now, and those that they start, take no signals.
+
+    A signal that a thread takes sets Python's flag, but does not wake the main thread out of its sleep.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _bound(address: tuple[str, int]) -> socket.socket:

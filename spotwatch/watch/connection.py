@@ -22,6 +22,11 @@ from spotwatch import __version__
 from spotwatch.core.errors import MetadataBroken, MetadataTimedOut, MetadataUnreachable
 from spotwatch.watch.exchange import Request, Response
 
+_NO_ANSWER_HINT = (
+    "right after a launch this passes; later, see that no firewall rule keeps this host from the metadata service and "
+    "that the instance's metadata options enable it; outside EC2 there is none"
+)
+
 LARGEST_ANSWER = 64 * 1024
 """Bytes. The longest item in use, the list of scheduled events, has a few hundred a piece."""
 
@@ -65,10 +70,13 @@ class Connection:
         self._network.begin(request.limit)
         try:
             return self._exchange_over_a_live_connection(request)
+        except httpcore.ConnectTimeout:
+            # Not a slow answer: the packets are dropped on the way there, while past a hop limit it is the answer's.
+            raise self._unreachable(f"no connection within {request.limit:.2g} s") from None
         except (httpcore.TimeoutException, httpx.TimeoutException):
             raise self._timed_out(request) from None
         except FAILURES as error:
-            raise self._unreachable(error) from None
+            raise self._unreachable(str(error) or type(error).__name__) from None
 
     def close(self) -> None:
         """Close the connection."""
@@ -96,11 +104,12 @@ class Connection:
         return Response(response.status_code, body.decode(errors="replace"), _date(response.headers.get("Date")))
 
     def _timed_out(self, request: Request) -> MetadataTimedOut:
-        return MetadataTimedOut(f"{self._endpoint} gave no complete answer within {request.limit:.2g} s")
+        return MetadataTimedOut(
+            f"{self._endpoint} gave no complete answer within {request.limit:.2g} s", hint=_NO_ANSWER_HINT
+        )
 
-    def _unreachable(self, error: Exception) -> MetadataUnreachable:
-        reason = str(error) or type(error).__name__
-        return MetadataUnreachable(f"{self._endpoint} cannot be asked: {reason}")
+    def _unreachable(self, reason: str) -> MetadataUnreachable:
+        return MetadataUnreachable(f"{self._endpoint} cannot be asked: {reason}", hint=_NO_ANSWER_HINT)
 
 
 def _date(header: str | None) -> datetime | None:

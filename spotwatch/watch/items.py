@@ -314,7 +314,7 @@ def _time(value: object) -> datetime | None:
     """The time in a text, None if it is none."""
     try:
         return parse_utc(value) if isinstance(value, str) else None
-    except (ValueError, OverflowError):  # too large: the first or last day of the calendar, with an offset
+    except ValueError:
         return None
 
 

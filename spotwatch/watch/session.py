@@ -50,6 +50,7 @@ _HOP_LIMIT_HINT = (
     "the token's answer was probably dropped by the hop limit: raise it with "
     "'aws ec2 modify-instance-metadata-options --instance-id ID --http-put-response-hop-limit 2'"
 )
+_BROKEN_HINT = "this passes, or something else than a metadata service answers at this address"
 _OFF_HINT = (
     "turn the metadata service on with 'aws ec2 modify-instance-metadata-options --instance-id ID "
     "--http-endpoint enabled', and let no proxy stand between"
@@ -151,7 +152,7 @@ def _granted(response: Response) -> str:
         raise _failure("the session token", response)
     token = response.body.strip()
     if not token or not token.isascii() or not token.isprintable():
-        raise MetadataBroken("the answer to the token request holds no token")
+        raise MetadataBroken("the answer to the token request holds no token", hint=_BROKEN_HINT)
     return token
 
 
@@ -168,7 +169,10 @@ def _failure(what: str, response: Response) -> MetadataError:
     status = response.status
     match status:
         case 429 | 503:
-            return MetadataThrottled(f"asked for {what}: throttled (status {status})")
+            return MetadataThrottled(
+                f"asked for {what}: throttled (status {status})",
+                hint="something on this host may ask too often: it has 1,024 packets a second, shared with DNS and NTP",
+            )
         case 401:
             return MetadataRefused(
                 f"asked for {what}: refused, and no new token helps (status 401)",
@@ -181,4 +185,4 @@ def _failure(what: str, response: Response) -> MetadataError:
                 f"asked for {what}: refused (status {status})",
                 hint="check what answers at the endpoint; the metadata service of EC2 accepts this request",
             )
-    return MetadataBroken(f"asked for {what}: status {status}")
+    return MetadataBroken(f"asked for {what}: status {status}", hint=_BROKEN_HINT)

@@ -169,7 +169,7 @@ class Watcher:
         for watched in sorted(due, key=lambda w: w.failed_at):
             watched.due = _next_due(watched, now)
             try:
-                yield from self._read(watched.item, until)
+                news = list(self._read(watched.item, until))
             except MetadataError as error:
                 yield from self._take_failure(watched.item.path, error)
                 if isinstance(error, Transient):
@@ -179,6 +179,9 @@ class Watcher:
                 self._answered = True
             else:
                 watched.failed_at = float("-inf")
+                yield from news
+                if any(isinstance(said, Announced) and said.event.kind.is_interruption for said in news):
+                    break  # every second counts now; what was not read is due at once
         if self._answered:
             yield from self._read_facts(now, until)
 
@@ -282,7 +285,6 @@ class Watcher:
             yield from self._take_failure(THE_FACTS, error)
             return
         self._missing_facts = {}
-        self._failing.pop(THE_FACTS, None)
         self.instance = InstanceFacts(**found)
         yield Remark(
             "instance",

@@ -47,10 +47,9 @@ def hook(name: str = "a", command: str = "/bin/true", **values: Any) -> str:
 
 
 def of(findings: list[dict[str, str]], subject: str, grade: str = "") -> list[str]:
-    wanted = [
-        found for found in findings if found["subject"] == subject and found["grade"] in (grade or found["grade"])
-    ]
-    return [found["text"] for found in wanted]
+    """The texts of the findings about a subject, of any grade if none is given."""
+    found_there = [found for found in findings if found["subject"] == subject]
+    return [found["text"] for found in found_there if grade in {"", found["grade"]}]
 
 
 def test_sound_settings_are_all_ok(check: Check, file: Path, service: MetadataService) -> None:

@@ -27,7 +27,11 @@ QUICK = """\
 [metadata]
 poll_interval = "200ms"
 rebalance_interval = "200ms"
+lifecycle_interval = "200ms"
 """
+
+
+HASTY = '[drain]\nkill_grace = "200ms"\n'
 
 
 def hook(name: str, script: str, *lines: str) -> str:
@@ -60,7 +64,7 @@ RUNS: dict[str, Run] = {
         ("--at", "0.2s terminate 20s"), QUICK + hook("save", "echo no space left; exit 3"), {"COLUMNS": "46"}
     ),
     "missing": Run(("--at", "0.2s terminate 20s"), QUICK + '[[hook]]\nname = "gone"\ncommand = ["/no/such/program"]\n'),
-    "withdrawn": Run(("--at", "0.2s lifecycle Terminated", "--at", "0.3s trouble refused 300ms"), QUICK),
+    "trouble": Run(("--at", "0.2s trouble refused 500ms", "--at", "0.8s lifecycle Terminated"), QUICK),
 }
 """All are played side by side, the longest first, since they mostly wait."""
 
@@ -128,37 +132,10 @@ class TestVerdicts:
         assert len(row) <= 46
 
     def test_troubles_of_the_service_and_a_lifecycle_change_are_survived(self, performed: Performed) -> None:
-        done = performed("withdrawn")
+        done = performed("trouble")
         assert "target lifecycle state Terminated" in done.stdout
         assert "metadata service well again" in done.stdout
         assert done.returncode == 0, done.stdout
-
-
-class TestDefault:
-    def test_it_needs_no_words_and_comes_to_a_good_verdict_in_half_a_minute(self, performed: Performed) -> None:
-        done = performed("default")
-        assert (done.returncode, done.stderr) == (0, "")
-        assert "settings          those of the demonstration\n" in done.stdout
-        assert done.stdout.splitlines()[-1].startswith("drained in time, with 11")
-
-    def test_it_shows_what_happens_as_it_happens_and_then_the_timeline(self, performed: Performed) -> None:
-        out = performed("default").stdout
-        happenings = [
-            "AWS    rebalance recommendation\n",
-            "daemon stop-taking-jobs starts (stage 10), may take 10 s\n",
-            "AWS    interruption notice: terminate, 2 min to go\n",
-            "daemon drain upgraded to terminate, ",
-            "daemon flush-logs succeeded after ",
-            "terminate: noticed with ",
-            " stage  hook ",
-        ]
-        places = [out.index(text) for text in happenings]
-        assert places == sorted(places)
-
-    def test_nothing_wraps_at_80_columns_and_nothing_is_colored(self, performed: Performed) -> None:
-        out = performed("default").stdout
-        assert [line for line in out.splitlines() if len(line.rstrip()) > 80] == []
-        assert "\x1b" not in out
 
 
 class TestJson:
@@ -278,7 +255,7 @@ class Middle:
 @pytest.fixture
 def middle(started: Started, tmp_path: Path) -> Middle:
     file, pid = tmp_path / "settings.toml", tmp_path / "pid"
-    file.write_text(QUICK + hook("endless", f'trap "" TERM; echo $$ > {pid}; while :; do sleep 0.1; done'))
+    file.write_text(QUICK + HASTY + hook("endless", f'trap "" TERM; echo $$ > {pid}; while :; do sleep 0.1; done'))
     process = started("simulate", "--config", str(file), "--at", "0s terminate 100s")
     wait_for(lambda: pid.exists() and pid.read_text().endswith("\n"))
     (daemon,) = children(process.pid)
@@ -352,3 +329,30 @@ def test_without_rich_there_is_still_json(main: Main, monkeypatch: pytest.Monkey
     assert code == 64
     assert err.startswith("spotwatch: the rehearsal's view needs the package rich\nhint: pip install")
     assert "--json" in err
+
+
+class TestDefault:
+    def test_it_needs_no_words_and_comes_to_a_good_verdict_in_half_a_minute(self, performed: Performed) -> None:
+        done = performed("default")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "settings          those of the demonstration\n" in done.stdout
+        assert done.stdout.splitlines()[-1].startswith("drained in time, with 11")
+
+    def test_it_shows_what_happens_as_it_happens_and_then_the_timeline(self, performed: Performed) -> None:
+        out = performed("default").stdout
+        happenings = [
+            "AWS    rebalance recommendation\n",
+            "daemon stop-taking-jobs starts (stage 10), may take 10 s\n",
+            "AWS    interruption notice: terminate, 2 min to go\n",
+            "daemon drain upgraded to terminate, ",
+            "daemon flush-logs succeeded after ",
+            "terminate: noticed with ",
+            " stage  hook ",
+        ]
+        places = [out.index(text) for text in happenings]
+        assert places == sorted(places)
+
+    def test_nothing_wraps_at_80_columns_and_nothing_is_colored(self, performed: Performed) -> None:
+        out = performed("default").stdout
+        assert [line for line in out.splitlines() if len(line.rstrip()) > 80] == []
+        assert "\x1b" not in out

@@ -83,3 +83,9 @@ def test_a_size_is_a_whole_number_of_bytes_or_of_its_unit(text: str, size: int) 
 def test_what_is_no_size_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=r'is not a size; write .*"1MiB"'):
         parse_size(text)
+
+
+def test_a_duration_is_a_year_at_most() -> None:
+    assert parse_duration("366d") == 366 * 86400
+    with pytest.raises(ValueError, match="longer than a year"):
+        parse_duration("367d")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -123,7 +124,8 @@ class DaemonProcess:
         was_there = self._process.poll() is None
         code, survivors = self._end(), self.survivors()
         for pid in survivors:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         if kind is None:
             assert survivors == [], f"hooks have outlived the daemon\n{self.log}"
             if not self._end_awaited:

@@ -102,7 +102,7 @@ def test_a_full_runtime_directory_is_said_once_and_keeps_no_hook_from_running(tm
         fill(run)
         assert "No space left on device" in daemon.record("status-not-shown", level="warning")["problem"]
         asked = len(service.requests)
-        daemon.wait_for(lambda: len(service.requests) > asked + 10, "five more polls")
+        daemon.wait_for(lambda: len(service.requests) > asked + 5, "some more polls")
         service.interrupt("terminate", from_now(60))
         assert daemon.report("terminate").verdict == "drained"
         assert len(daemon.records("status-not-shown")) == 1

@@ -16,8 +16,9 @@ TELL = 'env > "$T/$SPOTWATCH_HOOK"'
 GATE = 'echo waiting > "$T/at-the-gate"; while [ ! -e "$T/go" ]; do sleep 0.02; done'
 COUNT = 'echo "$SPOTWATCH_EVENT" >> "$T/$SPOTWATCH_HOOK"'
 
-TOLERANCE = 1.5
-"""Seconds: AWS names whole seconds and so does the ``Date`` header, and a poll comes up to an interval late."""
+TOLERANCE = 3.0
+"""Seconds: AWS names whole seconds, so does the ``Date`` header that the clock skew is taken from, and the daemon may
+need a moment on a busy machine. The times in the tests differ by more."""
 
 
 def told(daemon: DaemonProcess, name: str) -> dict[str, str]:
@@ -26,26 +27,24 @@ def told(daemon: DaemonProcess, name: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("action", "seconds", "left"),
+    ("action", "seconds", "least", "most"),
     [
-        pytest.param("terminate", 120, 120, id="120 s left"),
-        pytest.param("terminate", 40, 40, id="40 s left"),
-        pytest.param("stop", 5, 5, id="5 s left"),
-        pytest.param("terminate", -10, 2, id="10 s too late"),
-        pytest.param("terminate", 3600, 120, id="later than AWS promises"),
-        pytest.param("hibernate", 0, 2, id="hibernation"),
+        pytest.param("terminate", 120, 117, 120, id="120 s left"),
+        pytest.param("terminate", 40, 37, 41, id="40 s left"),
+        pytest.param("stop", 5, 2.5, 6, id="5 s left"),
+        pytest.param("terminate", -10, 2, 2, id="10 s too late"),
+        pytest.param("terminate", 3600, 120, 120, id="later than AWS promises"),
+        pytest.param("hibernate", 60, 10, 10, id="hibernation, which begins at once"),
     ],
 )
 def test_hooks_and_report_are_told_the_time_that_is_left(
-    tmp_path: Path, action: str, seconds: float, left: float
+    tmp_path: Path, action: str, seconds: float, least: float, most: float
 ) -> None:
     with MetadataService() as service, DaemonProcess(tmp_path, hook("tell", TELL), endpoint=service.url) as daemon:
         service.interrupt(action, from_now(seconds))
-        report = daemon.report(action)
+        report, environment = daemon.report(action), told(daemon, "tell")
     assert (report.verdict, report.action, statuses(report)) == ("drained", action, {"tell": "succeeded"})
-    assert report.seconds_left == pytest.approx(left, abs=TOLERANCE)
-    assert report.seconds_left <= 120
-    environment = told(daemon, "tell")
+    assert least <= report.seconds_left <= most
     assert float(environment["SPOTWATCH_SECONDS_LEFT"]) == pytest.approx(report.seconds_left, abs=0.3)
     assert 0 < float(environment["SPOTWATCH_TIMEOUT"]) < float(environment["SPOTWATCH_SECONDS_LEFT"])
 

@@ -1,12 +1,14 @@
 """The fake metadata service answers as AWS's does, and fails as it is told to."""
 
 import json
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 
 import httpx
 import pytest
@@ -573,3 +575,19 @@ class TestLifeCycle:
         for thread in threads:
             thread.join()
         assert answers == [200] * 20
+
+
+def blocked_signals(thread: int) -> int:
+    """The mask of a thread of this process, as proc_pid_status(5) shows it."""
+    status = Path(f"/proc/self/task/{thread}/status").read_text(encoding="ascii")
+    return int(status.split("SigBlk:")[1].split()[0], 16)
+
+
+def test_no_thread_of_the_service_takes_signals(client: httpx.Client) -> None:
+    """One that did would leave the main thread asleep, and ``simulate --serve`` deaf to SIGTERM."""
+    client.get(INSTANCE_ID)
+    threads = [thread.native_id for thread in threading.enumerate() if thread.name.startswith("metadata")]
+    assert len(threads) >= 2
+    for thread in threads:
+        assert thread is not None
+        assert blocked_signals(thread) & 1 << (signal.SIGTERM - 1)

@@ -59,7 +59,7 @@ ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 PAM = """\
 auth sufficient pam_rootok.so
 account required pam_permit.so
-session required pam_limits.so
+session required pam_permit.so
 """
 """What su and runuser go through."""
 

@@ -213,6 +213,13 @@ class TestWhenItAsks:
         b.run(until=600)
         assert b.service.times(ACTION)[-1] == 600
 
+    def test_polls_that_begin_late_do_not_make_the_later_ones_late(self, bench: Callable[..., Bench]) -> None:
+        b = bench(ONLY_THE_NOTICE)
+        for late in (0.0, 0.3, 1.2, 0.1):
+            b.clock.boot = b.watcher.next_poll + late
+            b.poll()
+        assert b.service.times(ACTION) == [0, 2.3, 5.2, 6.1]
+
     def test_after_a_long_sleep_it_asks_at_once_and_then_at_the_interval(self, bench: Callable[..., Bench]) -> None:
         """A hibernation, or a machine that stood still; what was missed is not made up for."""
         b = bench(ONLY_THE_NOTICE)
@@ -545,6 +552,12 @@ class TestWhatItKnowsOfTheInstance:
         assert said == []
         assert b.watcher.instance.region == "eu-west-1"
         assert b.service.times("placement/region") == [0, FACT_RETRY_SECONDS, 2 * FACT_RETRY_SECONDS]
+
+    def test_they_are_read_though_the_notice_cannot_be(self, bench: Callable[..., Bench]) -> None:
+        b = bench(ONLY_THE_NOTICE)
+        b.service.items[ACTION] = "<html>"
+        b.run(until=1)
+        assert b.watcher.instance.id == FACTS["instance-id"]
 
     def test_what_the_service_does_not_have_stays_empty(self, bench: Callable[..., Bench]) -> None:
         b = bench()
