@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from signal import SIGHUP, SIGTERM
+from signal import SIGHUP, SIGTERM, SIGUSR1
 from typing import Any
 
 import pytest
@@ -514,3 +514,92 @@ def test_after_a_notice_nothing_else_is_asked_before_the_hooks_have_started() ->
     life.live(20)
     token, notice, facts = 1, 1, 4
     assert asked_before_start == [token + notice + facts]
+
+
+def test_a_notice_that_turned_into_another_and_is_withdrawn_arms_again() -> None:
+    life = Life(hook("join", "start"), hook("leave", "terminate", "stop"))
+    life.announce(3, "terminate", 120)
+    life.announce(8, "stop", 120)
+    life.withdraw(20)
+    life.live(60)
+    assert [name for name, _ in life.started()] == ["join", "leave", "join"]
+
+
+def test_the_end_of_a_drain_is_said_once_however_many_weaker_events_follow() -> None:
+    life = Life(hook("leave"))
+    life.announce(3, "terminate", 120)
+    life.at(20, lambda: life.metadata.items.update({"events/recommendations/rebalance": "{}"}))
+    life.live(60)
+    assert life.names().count("drain-ended") == 1
+    assert [event.effect for event in life.reports()[0].events] == ["began", "recorded"]
+
+
+def test_a_restarted_daemon_goes_on_with_the_drain_and_runs_nothing_twice() -> None:
+    before = Life(hook("one", stage=1), hook("two", stage=2))
+    before.announce(3, "terminate", 120)
+    before.live(10)
+    after = Life(*before.settings.hooks, journal=before.journal, machine=before.machine)
+    after.metadata = before.metadata
+    after.live(before.machine.instant().boot - T0 + 10)
+    assert [name for name, _ in after.started()] == ["one", "two"]
+    assert "drain-resumed" in after.names()
+
+
+class Crash(Exception):
+    """The daemon is no more."""
+
+
+def crash() -> None:
+    raise Crash
+
+
+def next_life(before: Life) -> Life:
+    """The daemon on the same machine, after it has died."""
+    after = Life(*before.settings.hooks, journal=before.journal, machine=before.machine)
+    after.metadata = before.metadata
+    return after
+
+
+def test_a_drain_by_hand_is_not_taken_for_withdrawn_by_the_next_life() -> None:
+    before = Life(hook("one", "rebalance", stage=1), hook("two", "rebalance", stage=2), hook("join", "start"))
+    before.machine.script("one", ends_after=20.0)
+    before.at(5, lambda: before.journal.asked.append(DrainRequest(1, "rebalance", 60.0)))
+    before.signal(5, SIGUSR1)
+    before.at(10, crash)
+    with pytest.raises(Crash):
+        before.live(100)
+    after = next_life(before)
+    after.live(100)
+    assert [name for name, _ in after.started()] == ["join", "one", "two", "join"]
+    assert [(report.event, report.verdict) for report in after.reports()][:1] == [("rebalance", "drained")]
+
+
+def test_a_report_that_was_not_kept_is_kept_by_the_next_life() -> None:
+    before = Life(hook("leave"))
+    before.announce(3, "terminate", 120)
+    before.records.keep_report = lambda *_, **__: crash()  # type: ignore[assignment,method-assign]
+    with pytest.raises(Crash):
+        before.live(100)
+    after = next_life(before)
+    after.live(100)
+    assert [hook.status for hook in after.reports()[0].hooks] == ["succeeded"]
+    assert [name for name, _ in after.started()] == ["leave"]
+
+
+def test_a_report_that_was_kept_is_not_written_again_by_the_next_life() -> None:
+    before = Life(hook("leave"))
+    before.announce(3, "terminate", 120)
+    before.at(50, crash)
+    with pytest.raises(Crash):
+        before.live(100)
+    after = next_life(before)
+    after.live(100)
+    assert after.reports() == []
+    assert after.records.statuses[-1]["doing"] == before.records.statuses[-1]["doing"]
+
+
+def test_the_status_names_the_trouble() -> None:
+    life = Life(hook("leave"))
+    life.at(5, lambda: setattr(life.metadata, "well", False))
+    life.live(10)
+    assert life.records.statuses[-1]["trouble"] == ["the metadata service: refused"]

@@ -11,6 +11,7 @@ import pytest
 from spotwatch.cli import COMMANDS
 from spotwatch.config import HOOK_READERS, load
 from spotwatch.core.event import EVENT_NAMES
+from spotwatch.core.hook import HookStatus
 from spotwatch.core.quantity import parse_duration, parse_size
 from spotwatch.core.settings import Settings
 
@@ -103,3 +104,9 @@ def test_the_variables_of_a_hook_are_those_of_the_help() -> None:
 def test_the_files_of_the_installation_are_there() -> None:
     for path in re.findall(r" (systemd/[a-z.]+)", README):
         assert (ROOT / path).is_file(), path
+
+
+@pytest.mark.parametrize("status", list(HookStatus))
+def test_every_status_of_a_hook_is_explained(status: str) -> None:
+    section = README[README.index("## The report of a drain") : README.index("## Commands")]
+    assert f"`{status}`" in section

@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from spotwatch.cli.hook import mistake_in
 from spotwatch.cli.options import add_settings_options, load_settings, plural, settings_files
@@ -15,20 +16,29 @@ from spotwatch.core.event import INTERRUPTIONS, EventKind
 from spotwatch.core.hook import Hook, HookOutcome
 from spotwatch.core.process import Command
 from spotwatch.core.quantity import format_duration
-from spotwatch.core.settings import Settings
+from spotwatch.core.settings import Settings, StateSettings
 from spotwatch.drain.forecast import falls_short, forecast
-from spotwatch.host.inspection import who_else_could_change_it, why_it_would_not_start
+from spotwatch.host.inspection import (
+    only_root_could_start,
+    user_name,
+    who_else_could_change,
+    who_else_could_change_command,
+    why_it_could_not_be_used,
+    why_it_would_not_start,
+)
 from spotwatch.host.machine import Machine
 from spotwatch.host.service_manager import environment_for_children
 from spotwatch.watch.connection import Connection
 from spotwatch.watch.probe import probe
 
 DESCRIPTION = """\
-Check whether spotwatch would work if the notice came now: the settings, the
-metadata service (is it reachable, which version is spoken, what about the
-clock), every hook (does it exist, is it executable, could others change it, do
-its user and its directory exist), and whether the time adds up when every hook
-takes all it may, for a notice with 120 s to go and for a late one with 40 s.
+Check whether spotwatch would work if the notice came now: the settings (could
+others change them), the directories of [state], the metadata service (is it
+reachable, which version is spoken, what about the clock), every hook (does it
+exist, is it executable, could others change it, do its user and its directory
+exist), and whether the time adds up when every hook takes all it may, for a
+notice with 120 s to go and for a late one with 40 s. Check as the daemon's
+user: what it may do is looked at as what we may do.
 
 Nothing is started and nothing is changed.
 """
@@ -54,6 +64,10 @@ LATE_SECONDS = 40.0
 
 TOLERABLE_SKEW_SECONDS = 2.0
 """More means that nothing keeps this system's clock right."""
+
+
+LONGEST_POLL_SECONDS = 10.0
+"""More between two polls is more of the notice than any hook should have to go without."""
 
 
 class Grade(StrEnum):
@@ -83,7 +97,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Look at everything and say what was found."""
     settings = load_settings(arguments)
-    findings = [*_settings(settings, arguments), *_metadata(settings), *_hooks(settings), *_budget(settings)]
+    findings = [
+        *_settings(settings, arguments),
+        *_state(settings.state),
+        *_metadata(settings),
+        *_hooks(settings),
+        *_budget(settings),
+    ]
     if arguments.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
     else:
@@ -107,14 +127,39 @@ def _count(findings: Sequence[Finding], grade: Grade) -> int:
 
 
 def _settings(settings: Settings, arguments: Namespace) -> Iterator[Finding]:
-    files = [str(path) for path in settings_files(arguments)]
-    names = ", ".join(files) or "no file, so everything is at its default"
+    files = settings_files(arguments)
+    names = ", ".join(map(str, files)) or "no file, so everything is at its default"
     yield Finding(Grade.OK, "settings", f"{names}: {plural(len(settings.hooks), 'hook')}")
+    for danger in dict.fromkeys(danger for file in files for danger in who_else_could_change(file)):
+        yield Finding(Grade.PROBLEM, "settings", danger, hint=_CHMOD)
+    yield from _waits(settings)
     for kind in sorted(INTERRUPTIONS):
         if not any(kind in hook.on for hook in settings.hooks):
             yield Finding(
                 Grade.WARNING, "settings", f"no hook is for {kind}", hint=f'add "{kind}" to "on" of those that need it'
             )
+
+
+_CHMOD = "chmod go-w it; whoever may write there decides what runs"
+
+
+def _waits(settings: Settings) -> Iterator[Finding]:
+    """Times in the settings that cost the hooks theirs."""
+    interval, kept = settings.metadata.poll_interval, settings.drain.margin + settings.drain.kill_grace
+    if interval > LONGEST_POLL_SECONDS:
+        text = f"metadata.poll_interval: {format_duration(interval)} of a notice may be over before it is seen"
+        yield Finding(Grade.WARNING, "settings", text, hint='write "2s"; a poll costs next to nothing')
+    if kept >= PUNCTUAL_SECONDS:
+        text = f"drain.margin and drain.kill_grace keep {format_duration(kept)}: nothing is left for hooks"
+        yield Finding(Grade.PROBLEM, "settings", text, hint="write a few seconds each, such as their defaults")
+
+
+def _state(state: StateSettings) -> Iterator[Finding]:
+    directories = {"directory": state.directory, "runtime_directory": state.runtime_directory}
+    for key, directory in directories.items():
+        if problem := why_it_could_not_be_used(Path(directory)):
+            hint = "check as the daemon's user, or name a directory that it may write to"
+            yield Finding(Grade.PROBLEM, "state", f"state.{key}: {problem}", hint=hint)
 
 
 def _metadata(settings: Settings) -> Iterator[Finding]:
@@ -157,10 +202,12 @@ def _hook(hook: Hook) -> Iterator[Finding]:
     problems = [*why_it_would_not_start(command), *_words_of_built_in(hook)]
     for problem in problems:
         yield Finding(Grade.PROBLEM, subject, f"{hook.name}: {problem}", hint="correct the hook, or install it")
-    dangers = list(who_else_could_change_it(command))
+    dangers = list(who_else_could_change_command(command))
     for danger in dangers:
-        hint = "chmod go-w it; whoever may write there decides what runs"
-        yield Finding(Grade.PROBLEM, subject, f"{hook.name}: {danger}", hint=hint)
+        yield Finding(Grade.PROBLEM, subject, f"{hook.name}: {danger}", hint=_CHMOD)
+    if not problems and only_root_could_start(command):
+        text = f"{hook.name}: needs root for its user or group; checked as {user_name()}, not as root"
+        yield Finding(Grade.WARNING, subject, text, hint="sudo spotwatch check; a daemon that is not root cannot run it")
     if "/" not in hook.command[0]:
         hint = "write its absolute path; what PATH holds at boot is a guess"
         yield Finding(Grade.WARNING, subject, f"{hook.name}: {hook.command[0]} is searched for in PATH", hint=hint)

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from spotwatch.cli.options import add_settings_options, load_settings
-from spotwatch.core.errors import EX_UNAVAILABLE, NotRunning
+from spotwatch.core.errors import EX_UNAVAILABLE, NotRunning, StateUnavailable
+from spotwatch.core.hook import HookStatus
 from spotwatch.core.quantity import format_duration
 from spotwatch.core.report import DrainReport, HookReport
 from spotwatch.host.lock import is_held
@@ -23,7 +24,7 @@ EPILOG = """\
 exit codes:
   0   the daemon is running
   69  it is not; what is known is printed all the same
-  73  the state directory cannot be read
+  73  the runtime directory cannot be read
   78  the settings have mistakes
 
 examples:
@@ -43,12 +44,10 @@ def run(arguments: Namespace) -> int:
     settings = load_settings(arguments)
     records = Records(settings.state)
     pid = is_held(settings.state.runtime_directory)
-    drains = [report for report in records.reports() if report.event != "start"]
-    last = drains[-1] if drains else None
     status = _status(records)
+    last = _last_drain(records)
     if arguments.json:
-        document = {**status, "running": pid is not None, "pid": pid, "last_drain": last.to_json() if last else None}
-        print(json.dumps(document, indent=2))
+        print(json.dumps({**status, "running": pid is not None, "pid": pid, **_last_as_json(last)}, indent=2))
     else:
         print("\n".join([_daemon(status, pid), *_now(status), "", *_last(last)]))
     return 0 if pid is not None else EX_UNAVAILABLE
@@ -61,6 +60,21 @@ def _status(records: Records) -> Mapping[str, Any]:
     except NotRunning as error:
         print(f"spotwatch: {error.message}\nhint: {error.hint}", file=sys.stderr)
         return {}
+
+
+def _last_drain(records: Records) -> DrainReport | StateUnavailable | None:
+    """The report of the last drain that was no arming, or why it is not to be had."""
+    try:
+        return next((report for report in reversed(records.reports()) if report.event != "start"), None)
+    except StateUnavailable as error:
+        return error
+
+
+def _last_as_json(last: DrainReport | StateUnavailable | None) -> dict[str, Any]:
+    """``last_drain``; where it cannot be read, why, so that nobody takes it for none."""
+    if isinstance(last, StateUnavailable):
+        return {"last_drain": None, "last_drain_problem": last.message}
+    return {"last_drain": last.to_json() if last else None}
 
 
 def _daemon(status: Mapping[str, Any], pid: int | None) -> str:
@@ -80,6 +94,8 @@ def _now(status: Mapping[str, Any]) -> Iterator[str]:
     yield f"announced         {', '.join(status['announced']) or 'nothing'}"
     if status["clock_skew_seconds"] is not None:
         yield f"clock             {status['clock_skew_seconds']:+.1f} s to AWS's"
+    for trouble in status.get("trouble", ()):
+        yield f"trouble           {trouble}"
 
 
 def _age(moment: str | None) -> str:
@@ -89,9 +105,13 @@ def _age(moment: str | None) -> str:
     return f"last good poll {format_duration(max(0.0, seconds))} ago"
 
 
-def _last(report: DrainReport | None) -> Iterator[str]:
+def _last(report: DrainReport | StateUnavailable | None) -> Iterator[str]:
     if report is None:
         yield "no drain yet"
+        return
+    if isinstance(report, StateUnavailable):
+        yield f"last drain        {report.message}"
+        yield "                  hint: run 'sudo spotwatch status', or the same as the daemon's user"
         return
     yield f"last drain        {report.drain}: {report.verdict}"
     yield f"  for             {report.event}"
@@ -110,8 +130,10 @@ def _hook(hook: HookReport) -> str:
         words.append(f"after {format_duration(hook.seconds)}")
     if hook.exit_code:
         words.append(f"with exit code {hook.exit_code}")
+    if hook.status == HookStatus.ENDED:
+        words.append("with an unknown exit code")
     if hook.reason:
         words.append(f"({hook.reason})")
-    if hook.output and hook.status != "succeeded":
+    if hook.output and hook.status != HookStatus.SUCCEEDED:
         words[-1] += f", see {hook.output}"
     return " ".join(words)

@@ -55,6 +55,7 @@ class Drains:
         self._journal = journal
         self._state = state
         self._environment = environment
+        self._told_end: tuple[str, str | None] = ("", None)
         self._log = log
 
     @property
@@ -62,17 +63,18 @@ class Drains:
         """Whether a drain is going on."""
         return self.current is not None and not self.current.finished
 
-    def begin(self, event: Event, settings: Settings) -> str:
+    def begin(self, event: Event, settings: Settings, *, by_hand: bool = False) -> str:
         """Begin a drain; its id."""
         now = self._machine.instant()
         name = f"{now.utc:%Y%m%dT%H%M%S}.{now.utc.microsecond // 1000:03d}Z-{event.kind}"
-        opening = Opening(name, self._machine.boot_id, now, self.instance, event, settings.hooks, settings.drain)
+        boot, hooks = self._machine.boot_id, settings.hooks
+        opening = Opening(name, boot, now, self.instance, event, hooks, settings.drain, by_hand)
         self.current = self._execution(opening)
         self._follow(self.current.begin(now))
         return name
 
-    def resume(self, known: InstanceFacts) -> Event | None:
-        """Go on with the drain that an earlier life of the daemon left; its event if it is current again."""
+    def resume(self, known: InstanceFacts) -> None:
+        """Go on with the drain that an earlier life of the daemon left, if it is of this boot and this instance."""
         for left in self._journal.unfinished():
             try:
                 opening = decode_opening(left.opening)
@@ -85,7 +87,6 @@ class Drains:
                 self._put_aside(left, reason)
             else:
                 self._go_on(opening, entries)
-        return self.current.event if self.current is not None else None
 
     def take(self, happening: Happening) -> None:
         """Feed the current drain, if there is one."""
@@ -183,7 +184,9 @@ class Drains:
             execution.notes.not_recorded.append(f"report: {problem}")
         report = self.last_report = execution.report()
         self._journal.keep_report(report.drain, encode_report(report))
-        log_report(self._log, report)
+        if self._told_end != (report.drain, report.ended_at):
+            self._told_end = (report.drain, report.ended_at)
+            log_report(self._log, report)
         if problem:
             self._log.error("report", report=report.to_json())
 

@@ -99,7 +99,7 @@ class Daemon:
         A real notice that comes meanwhile upgrades it; a signal ends it.
         """
         self._observe_all(self._watcher.learn(RESUMING_WAITS_SECONDS))
-        self._drains.begin(self._own_event(event, seconds), self._settings)
+        self._drains.begin(self._own_event(event, seconds), self._settings, by_hand=True)
         self._stopping = True
         self._live()
         report = self._drains.last_report
@@ -116,6 +116,7 @@ class Daemon:
             for happening in self._machine.wait(self._wakeup()):
                 self._take(happening)
             self._let_time_pass()
+        self._show_status()
         self._log.info("daemon-stopped")
 
     # The loop's parts
@@ -124,11 +125,12 @@ class Daemon:
         """Go on with what an earlier life left; else arm as soon as it is known which instance this is."""
         if self._journal.unfinished():
             self._observe_all(self._watcher.learn(RESUMING_WAITS_SECONDS))
-        event = self._drains.resume(self._watcher.instance)
-        if event is None:
+        self._drains.resume(self._watcher.instance)
+        current = self._drains.current
+        if current is None:
             self._arm_by = self._machine.instant().boot + ARMING_WAITS_SECONDS
-        else:
-            self._watcher.remember(event)
+        elif not current.withdrawn:
+            self._watcher.remember(current.event)
 
     def _wakeup(self) -> float:
         moments = [self._watcher.next_poll]
@@ -202,7 +204,7 @@ class Daemon:
     def _withdraw(self, kind: EventKind) -> None:
         self._log.warning("event-withdrawn", event_kind=kind.value)
         current = self._drains.current
-        if current is not None and current.event.kind is kind:
+        if current is not None and _have_one_source(kind, current.event.kind):
             current.withdrawn = True
             self._drains.take(EventWithdrawn(kind))
 
@@ -233,9 +235,7 @@ class Daemon:
             self._drains.put_aside("a drain by hand came after it")
             self._log.warning("drain-requested", event_kind=request.event, seconds=request.seconds)
             event = self._own_event(EventKind(request.event), request.seconds)
-            self._journal.take_request(request.number, self._drains.begin(event, self._settings))
-            if self._drains.current is not None:
-                self._drains.current.withdrawn = True
+            self._journal.take_request(request.number, self._drains.begin(event, self._settings, by_hand=True))
 
     # Leaving and reloading
 
@@ -252,7 +252,7 @@ class Daemon:
             self._drains.take(StopAsked())
         elif self._settings.drain.on_shutdown and not again:
             self._announce(self._own_event(EventKind.SHUTDOWN))
-        if not self._may_leave() and self._drains.current is not None:
+        if not again and not self._may_leave() and self._drains.current is not None:
             left = self._drains.current.deadline - self._machine.instant().boot
             self._log.warning("stop-waits-for-drain", seconds_left=round(left, 1), hint="a second SIGTERM ends it")
             self._manager.extend_timeout(left + STOP_ALLOWANCE_SECONDS)
@@ -288,3 +288,8 @@ class Daemon:
 
     def _status_line(self) -> str:
         return status_line(self._watcher, self._drains, self._machine.instant())
+
+
+def _have_one_source(one: EventKind, other: EventKind) -> bool:
+    """Whether two events are announced by one item: a notice may have turned from terminate into stop meanwhile."""
+    return one is other or (one.is_interruption and other.is_interruption)

@@ -14,7 +14,8 @@ def status_line(watcher: Watcher, drains: Drains, now: Instant) -> str:
     """What is going on and when the last good poll was."""
     last = watcher.last_good_poll
     poll = f"last good poll {last.utc:%H:%M:%S} UTC" if last else "the metadata service has not answered yet"
-    return f"{_doing(drains, now)}; {poll}"
+    trouble = "; the metadata service is in trouble" if watcher.trouble else ""
+    return f"{_doing(drains, now)}; {poll}{trouble}"
 
 
 def status_document(watcher: Watcher, drains: Drains, now: Instant) -> dict[str, Any]:
@@ -24,6 +25,7 @@ def status_document(watcher: Watcher, drains: Drains, now: Instant) -> dict[str,
         "doing": _doing(drains, now),
         "last_good_poll": format_utc(last.utc) if last else None,
         "metadata_service": watcher.version or None,
+        "trouble": watcher.trouble,
         "announced": sorted(watcher.announced),
         "clock_skew_seconds": round(skew.estimate.total_seconds(), 3) if skew.known else None,
         "instance": asdict(watcher.instance),

@@ -101,6 +101,9 @@ class Execution:
         journal: where every step is written before it is carried out.
         output_directory: where each hook's output file goes.
         environment: what every hook's environment begins with.
+
+    Attributes:
+        withdrawn: whether nobody announces its event, or no more: once it is over, the daemon arms again.
     """
 
     def __init__(
@@ -115,7 +118,7 @@ class Execution:
         environment: Mapping[str, str],
     ) -> None:
         self.notes = notes
-        self.withdrawn = False
+        self.withdrawn = opening.by_hand
         self._opening = opening
         self._drain = Drain(opening.event, opening.hooks, opening.settings)
         self._state = state
@@ -175,6 +178,7 @@ class Execution:
                 if isinstance(order, StartHook):
                     self.notes.outputs[order.hook.name] = self._output(order.hook)
         list(self._news())
+        self.withdrawn = self._opening.by_hand and self._drain.event == self._opening.event
         lost = [name for name in self._drain.running if not self._adopt(name)]
         for order in self._drain.standing_orders():
             self._carry_out(order, now)

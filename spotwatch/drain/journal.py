@@ -39,6 +39,7 @@ class Opening:
         boot: the id of the boot that it belongs to; its times mean nothing in another.
         began: when it began.
         instance: what was known of the instance then.
+        by_hand: whether somebody has asked for it, so that no metadata announces its event.
     """
 
     drain: str
@@ -48,6 +49,7 @@ class Opening:
     event: Event
     hooks: tuple[Hook, ...]
     settings: DrainSettings
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,7 @@ def encode_opening(opening: Opening) -> str:
         "event": _encode_event(opening.event),
         "hooks": [{**asdict(hook), "on": sorted(hook.on)} for hook in opening.hooks],
         "settings": asdict(opening.settings),
+        "by_hand": opening.by_hand,
     }
     return json.dumps(document)
 
@@ -177,6 +180,7 @@ def decode_opening(text: str) -> Opening:
         event=_decode_event(document["event"]),
         hooks=tuple(_decode_hook(hook) for hook in document["hooks"]),
         settings=DrainSettings(**{**settings, "limit": LimitSettings(**settings["limit"])}),
+        by_hand=document.get("by_hand", False),
     )
 
 

@@ -18,7 +18,6 @@ import signal
 import subprocess
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 from spotwatch.core.errors import CommandNotStarted
@@ -35,12 +34,12 @@ _UMASK = 0o022
 class Birth:
     """The note beside a child's output that says which process it is."""
 
-    path: Path
+    path: str
 
     @classmethod
     def of_child_with(cls, output: str) -> Self:
         """The note of the child with this output."""
-        return cls(Path(output).with_suffix(".pid"))
+        return cls(os.path.splitext(output)[0] + ".pid")
 
     def note(self, pid: int) -> None:
         """Write it; without it a restarted daemon has to guess."""
@@ -52,7 +51,8 @@ class Birth:
     def read(self) -> Process | None:
         """The process that it names, as it was at its birth; None if there is no such note."""
         try:
-            pid, started = map(int, self.path.read_text(encoding="ascii").split())
+            with open(self.path, encoding="ascii") as file:
+                pid, started = map(int, file.read().split())
         except (OSError, ValueError):
             return None
         return Process(pid, started, state="R", parent=os.getpid(), session=pid)
@@ -60,7 +60,7 @@ class Birth:
     def forget(self) -> None:
         """The child has ended, and its number may be given to another process."""
         with contextlib.suppress(OSError):
-            self.path.unlink()
+            os.unlink(self.path)
 
 
 @dataclass(frozen=True, slots=True)

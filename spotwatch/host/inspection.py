@@ -1,7 +1,8 @@
-"""Looks at a command before it is needed: would it start, and who else could change what it does."""
+"""Looks before it matters: would a command start, could a directory be used, who else could change what we rely on."""
 
 import contextlib
 import os
+import pwd
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from spotwatch.core.errors import CommandNotStarted
 from spotwatch.core.process import Command
-from spotwatch.host.identity import identity
+from spotwatch.host.identity import Identity, identity
 
 
 def why_it_would_not_start(command: Command) -> Iterator[str]:
@@ -31,18 +32,44 @@ def why_it_would_not_start(command: Command) -> Iterator[str]:
         yield f"{error.filename} cannot be looked at: {error.strerror}"
 
 
-def who_else_could_change_it(command: Command) -> Iterator[str]:
+def only_root_could_start(command: Command) -> bool:
+    """Whether it is to run as somebody whom only root can become, and we are not root."""
+    us = Identity(os.geteuid(), os.getegid())
+    wanted = identity(command.user, command.group)
+    return us.uid != 0 and (wanted.uid not in {None, us.uid} or wanted.gid not in {None, us.gid})
+
+
+def why_it_could_not_be_used(directory: Path) -> str:
+    """Why we could not make this directory or write to it, without trying; empty if we could."""
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        return ""
+    why = f"{existing} cannot be written by {user_name()}" if existing.is_dir() else f"{existing} is not a directory"
+    return why if existing == directory else f"{directory} cannot be made: {why}"
+
+
+def who_else_could_change_command(command: Command) -> Iterator[str]:
     """Each file or directory through which others than its owner could change what this command does.
 
     A command that cannot be found or looked at has none; `why_it_would_not_start` tells of that.
     """
     with contextlib.suppress(OSError):
         program = find_program(command)
-        resolved = program.resolve() if program else Path("/")
-        for path in (resolved, *resolved.parents):
-            status = path.stat()
-            if _writable_by_others(status):
-                yield f"{path} can be written by others than its owner ({stat.filemode(status.st_mode)})"
+        if program:
+            yield from who_else_could_change(program)
+
+
+def who_else_could_change(file: Path) -> Iterator[str]:
+    """The file, or each directory on the way to it, that others than its owner could write.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    resolved = file.resolve()
+    for path in (resolved, *resolved.parents):
+        status = path.stat()
+        if _writable_by_others(status):
+            yield f"{path} can be written by others than its owner ({stat.filemode(status.st_mode)})"
 
 
 def find_program(command: Command) -> Path | None:
@@ -53,6 +80,14 @@ def find_program(command: Command) -> Path | None:
         return path if path.exists() else None
     found = shutil.which(name, path=_path(command.environment))
     return Path(found) if found else None
+
+
+def user_name() -> str:
+    """Who we are; a number where the account has no name."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def _path(environment: Mapping[str, str]) -> str:

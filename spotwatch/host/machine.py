@@ -97,9 +97,10 @@ class Machine:
             return file.read().strip()
 
     def terminate(self, name: str) -> None:
-        """Send SIGTERM to the child's process group; no error if it has ended."""
+        """Send SIGTERM to the child's process group, also if it is stopped; no error if it has ended."""
         if (child := self._children.get(name)) is not None:
             child.signal_group(signal.SIGTERM)
+            child.signal_group(signal.SIGCONT)
 
     def kill(self, name: str) -> None:
         """Send SIGKILL to the child's process group and to all that descends from it; no error if it has ended.

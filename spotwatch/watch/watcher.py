@@ -65,6 +65,15 @@ class _Watched:
     failed_at: float = float("-inf")
 
 
+@dataclass(frozen=True, slots=True)
+class _Failing:
+    """A failure that lasts, and when it was said last."""
+
+    kind: str
+    said_at: float
+    message: str
+
+
 class Watcher:
     """Watches one instance's metadata service.
 
@@ -93,7 +102,7 @@ class Watcher:
         self._jitter = jitter
         self._version = ""
         self._announced: dict[str, EventKind] = {}
-        self._failing: dict[str, tuple[str, float]] = {}
+        self._failing: dict[str, _Failing] = {}
         self._answered = False
         self._warned_of_skew = False
         self._watched: list[_Watched] = []
@@ -139,6 +148,11 @@ class Watcher:
     def announced(self) -> frozenset[EventKind]:
         """What the service announces at present."""
         return frozenset(self._announced.values())
+
+    @property
+    def trouble(self) -> list[str]:
+        """What cannot be read at present, and why."""
+        return [f"{what}: {failing.message}" for what, failing in self._failing.items()]
 
     def poll(self, *, at_most: float | None = None) -> list[Observation]:
         """Read every item that is due and say what is new; never raises, never takes longer than a poll interval.
@@ -240,9 +254,9 @@ class Watcher:
         now, kind = self._clock().boot, type(error).__name__
         concerns_all = isinstance(error, Transient) and not self._answered and path not in self._failing
         what = SERVICE if concerns_all else path
-        known, said_at = self._failing.get(what, ("", 0.0))
-        if kind != known or now - said_at >= REPEAT_FAILURE_SECONDS:
-            self._failing[what] = (kind, now)
+        known = self._failing.get(what)
+        if known is None or known.kind != kind or now - known.said_at >= REPEAT_FAILURE_SECONDS:
+            self._failing[what] = _Failing(kind, now, error.message)
             yield Failed(path, error)
 
     def _put_off(self, error: MetadataError, now: float) -> None:

@@ -315,6 +315,7 @@ class TestWithADaemon:
             daemon.record("instance")
             process = started(*place.words(service.url))
             daemon.written("waits")
+            daemon.pass_by(1)
             daemon.signal(signal.SIGKILL)
             assert daemon.exit_code() == -signal.SIGKILL
             code, _, err = ended(process)

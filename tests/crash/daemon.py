@@ -48,11 +48,12 @@ class Points:
     @contextmanager
     def around(self, deed: str) -> Iterator[None]:
         """A point before and a point after what is done in the context."""
-        self._reach(f"before {deed}")
+        self.reach(f"before {deed}")
         yield
-        self._reach(f"after {deed}")
+        self.reach(f"after {deed}")
 
-    def _reach(self, name: str) -> None:
+    def reach(self, name: str) -> None:
+        """A point; the process may end here."""
         self._count += 1
         os.write(self._file, f"{name}\n".encode())
         if self._count == self._fatal:
@@ -101,8 +102,10 @@ class MortalMachine(Machine):
             return super().start(name, command, output_limit=output_limit)
 
     def adopt(self, name: str, environment: Mapping[str, str], output: str, *, output_limit: int) -> bool:
-        with self._points.around(f"adopt {_hook(name)}"):
-            return super().adopt(name, environment, output, output_limit=output_limit)
+        self._points.reach(f"before adopt {_hook(name)}")
+        lives = super().adopt(name, environment, output, output_limit=output_limit)
+        self._points.reach(f"after adopt {_hook(name)}, which {'lives' if lives else 'is gone'}")
+        return lives
 
     def terminate(self, name: str) -> None:
         with self._points.around(f"terminate {_hook(name)}"):

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from datetime import datetime
 
+from spotwatch.core.deadline import LEAST_SECONDS
 from spotwatch.core.hook import Hook, HookStatus
 from spotwatch.core.report import DrainReport, HookReport, Verdict
 from tests.crash.lives import Run, Story
@@ -29,6 +30,7 @@ def complaints(story: Story) -> list[str]:
         *_of_the_report(story, report),
         *_of_the_deadline(story, report),
         *_of_the_stages(story, report),
+        *_of_adoption(story),
         *(complaint for hook in story.hooks for complaint in _of_the_hook(story, hook, report)),
     ]
 
@@ -70,7 +72,8 @@ def _of_the_report(story: Story, report: DrainReport) -> Iterator[str]:
 
 def _of_the_deadline(story: Story, report: DrainReport) -> Iterator[str]:
     deadline = _seconds(report.deadline)
-    if report.notice_time and abs(deadline - _seconds(report.notice_time)) > NOTICE_SECONDS:
+    named = max(_seconds(report.notice_time or ""), _seconds(report.notice_seen_at) + LEAST_SECONDS)
+    if abs(deadline - named) > NOTICE_SECONDS:
         yield f"the deadline {report.deadline} is not the notice's {report.notice_time}"
     for run in story.runs:
         if max(run.started, _over_at(run, story, report)) >= deadline:
@@ -88,6 +91,16 @@ def _of_the_stages(story: Story, report: DrainReport) -> Iterator[str]:
                 yield f"{later} began before {earlier} was over"
 
 
+def _of_adoption(story: Story) -> Iterator[str]:
+    adoptions = story.adoptions()
+    for life, hook in story.outlived():
+        if (life, hook) not in adoptions:
+            yield f"{hook} was running when life {life} began, and was not adopted"
+    for life, hook in story.starts():
+        if (life, hook) in adoptions:
+            yield f"{hook} was adopted by life {life}, and started again"
+
+
 def _of_the_hook(story: Story, hook: Hook, report: DrainReport) -> Iterator[str]:
     runs = [run for run in story.runs if run.hook == hook.name]
     outcome = next((outcome for outcome in report.hooks if outcome.name == hook.name), None)
@@ -95,8 +108,6 @@ def _of_the_hook(story: Story, hook: Hook, report: DrainReport) -> Iterator[str]
         yield f"{hook.name} has rerun = false and ran {len(runs)} times"
     if len(runs) > 1 and not story.crashed_at:
         yield f"{hook.name} ran {len(runs)} times without a crash"
-    if len(runs) > 1 and set(runs) & set(story.adopted()):
-        yield f"{hook.name} was adopted, and ran {len(runs)} times"
     if len(runs) > 1 + len(story.crashed_at):
         yield f"{hook.name} ran {len(runs)} times"
     if outcome is not None:

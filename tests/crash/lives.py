@@ -3,11 +3,12 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -96,14 +97,27 @@ class Story:
     exit_code: int = 0
     logs: str = ""
 
-    def adopted(self) -> list[Run]:
-        """The runs that were going on before a crash and after the resumption."""
-        spans = list(zip(self.crashed_at, self.up_at[1:], strict=False))
+    def adoptions(self) -> list[tuple[int, str]]:
+        """The lives that adopted a hook, and its name."""
+        found = [(life, re.fullmatch(r"after adopt (\w+), which lives", name)) for life, name in self._reached()]
+        return [(life, match[1]) for life, match in found if match]
+
+    def starts(self) -> list[tuple[int, str]]:
+        """The lives that started a hook, and its name."""
+        return [(life, name.removeprefix("after start ")) for life, name in self._reached() if "after start" in name]
+
+    def outlived(self) -> list[tuple[int, str]]:
+        """The lives that began while a hook was running since the life before, and its name."""
+        spans = enumerate(zip(self.crashed_at, self.up_at[1:], strict=False), start=1)
         return [
-            run
+            (life, run.hook)
+            for life, (crash, up) in spans
             for run in self.runs
-            if any(run.started < crash and (run.ended or 0.0) > up for crash, up in spans)
+            if run.started < crash and run.ended is not None and up < run.ended
         ]
+
+    def _reached(self) -> Iterator[tuple[int, str]]:
+        return ((life, name) for life, names in enumerate(self.points) for name in names)
 
 
 class Instance:
@@ -150,9 +164,12 @@ class Instance:
         number = len(self.story.points)
         points, log = self._directory / f"points.{number}", self._directory / f"log.{number}"
         self._status.unlink(missing_ok=True)
-        with open(log, "wb") as file, subprocess.Popen(
-            self._argv(points, fatal), cwd=self._directory, env=self._environment, stderr=file
-        ) as daemon:
+        with (
+            open(log, "wb") as file,
+            subprocess.Popen(
+                self._argv(points, fatal), cwd=self._directory, env=self._environment, stderr=file
+            ) as daemon,
+        ):
             try:
                 self._accompany(daemon, service)
                 self.story.exit_code = daemon.wait(PATIENCE)
@@ -209,9 +226,7 @@ class Instance:
             return []
         lines = [line.split() for line in self._hooks_log.read_text().splitlines()]
         ends = {int(pid): float(at) for _, what, at, pid in lines if what == "end"}
-        return [
-            Run(name, int(pid), float(at), ends.get(int(pid))) for name, what, at, pid in lines if what == "start"
-        ]
+        return [Run(name, int(pid), float(at), ends.get(int(pid))) for name, what, at, pid in lines if what == "start"]
 
     def _reports(self) -> list[DrainReport]:
         files = (self._directory / "state" / "reports").glob("*.json")

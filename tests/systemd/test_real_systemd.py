@@ -1,152 +1,17 @@
 """The unit under a real systemd as process 1, with the metadata service at its own address."""
 
-import json
 import re
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.systemd.container import METADATA_ADDRESS, Container, booted, missing, wait_for
+from tests.systemd.container import Container, booted, missing, wait_for
+from tests.systemd.installed import FILES, MET, SETTINGS, STATE, Installed, hook
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(bool(missing()), reason=missing() or "everything is there")]
-
-FILES = Path(__file__).parents[2] / "systemd"
-DROP_INS = "/etc/systemd/system/spotwatch.service.d"
-SETTINGS = "/etc/spotwatch/spotwatch.toml"
-STATE = "/var/lib/spotwatch"
-
-MET = "/var/tmp/met"
-"""A hook makes this file when it has begun, where a test waits for that."""
-
-
-class Installed:
-    """spotwatch as an operator has it: files in their places, `systemctl` and the journal."""
-
-    def __init__(self, container: Container) -> None:
-        self.container = container
-        self._cursor = ""
-
-    def install(self) -> None:
-        """Put the files into their places, in place of what was there."""
-        self.systemctl("stop", "spotwatch.service", check=False)
-        self.systemctl("reset-failed", check=False)
-        self.container.run("rm", "-rf", DROP_INS, STATE, MET)
-        self.container.write("/etc/sysusers.d/spotwatch.conf", (FILES / "spotwatch.sysusers").read_text())
-        self.container.run("systemd-sysusers")
-        self.container.write("/etc/systemd/system/spotwatch.service", (FILES / "spotwatch.service").read_text())
-        self.settings((FILES / "spotwatch.toml").read_text())
-        self.systemctl("daemon-reload")
-        self.serve_metadata()
-        shown = self.container.run("journalctl", "--lines=0", "--show-cursor")
-        self._cursor = shown.rpartition("cursor: ")[2].strip()
-
-    def systemctl(self, *words: str, check: bool = True) -> str:
-        return self.container.run("systemctl", *words, check=check).strip()
-
-    def start(self) -> None:
-        self.systemctl("start", "spotwatch.service")
-
-    def stop(self) -> float:
-        """Stop it; the seconds that took."""
-        began = time.monotonic()
-        self.systemctl("stop", "spotwatch.service")
-        return time.monotonic() - began
-
-    def settings(self, text: str) -> None:
-        self.container.write(SETTINGS, text)
-
-    def hooks(self, *tables: str) -> None:
-        """Have settings with these hooks, and see a notice soon."""
-        self.settings("\n".join(['[metadata]\npoll_interval = "200ms"\n', *tables]))
-
-    def drop_in(self, text: str) -> None:
-        self.container.write(f"{DROP_INS}/test.conf", text)
-        self.systemctl("daemon-reload")
-
-    def serve_metadata(self, *steps: str) -> None:
-        """Have a fake metadata service that plays these steps from now on."""
-        at = [word for step in steps for word in ("--at", step)]
-        self.simulate("--host", METADATA_ADDRESS, "--port", "80", *at)
-
-    def simulate(self, *words: str) -> None:
-        """Serve with `spotwatch simulate`, in place of what was served before, which has nothing to put in order."""
-        self.systemctl("stop", "metadata.service", check=False)
-        service = ["systemd-run", "--unit=metadata", "--collect", "--quiet", "--property=KillSignal=SIGKILL"]
-        self.container.run(*service, "spotwatch", "simulate", "--serve", *words)
-
-    def announce(self, what: str = "terminate 60s") -> None:
-        self.serve_metadata(f"0s {what}")
-
-    def wait_for_hook(self) -> None:
-        """Wait until a hook has made `MET`."""
-        wait_for(self.container.path(MET).exists, "the hook", seconds=10)
-
-    def property(self, name: str) -> str:
-        return self.systemctl("show", "--property", name, "--value", "spotwatch.service")
-
-    def properties(self, *names: str) -> Mapping[str, str]:
-        return {name: self.property(name) for name in names}
-
-    def wait_for_property(self, name: str, value: str) -> None:
-        wait_for(lambda: self.property(name) == value, f"{name}={value}")
-
-    def journal(self) -> str:
-        return self._journal("-u", "spotwatch", "-o", "cat")
-
-    def whole_journal(self) -> str:
-        """Also systemd's own messages, and those of the fake metadata service."""
-        return self._journal("-o", "short-precise")
-
-    def wait_for_line(self, pattern: str) -> str:
-        """The first line of the journal in which the pattern is found."""
-        return wait_for(lambda: self._lines(pattern), pattern)[0]
-
-    def _journal(self, *words: str) -> str:
-        return self.container.run("journalctl", "--after-cursor", self._cursor, *words)
-
-    def _lines(self, pattern: str) -> list[str]:
-        return [line for line in self.journal().splitlines() if re.search(pattern, line)]
-
-    def reports(self) -> list[dict[str, Any]]:
-        return [json.loads(file.read_text()) for file in sorted(self.container.path(f"{STATE}/reports").glob("*.json"))]
-
-    def wait_for_report(self) -> dict[str, Any]:
-        return wait_for(self.reports, "a report")[-1]
-
-    def output(self, hook: str) -> str:
-        (file,) = self.container.path(f"{STATE}/output").glob(f"*/{hook}.log")
-        return file.read_text()
-
-    def processes(self) -> str:
-        """The command lines of everything that runs in the container, but for our own look."""
-        return self.container.run("ps", "-eo", "args")
-
-
-def hook(script: str, name: str = "it", **keys: str | int) -> str:
-    """A hook's settings, with a shell script as its command."""
-    values = {"name": name, "command": ["/bin/sh", "-c", script], **keys}
-    return "[[hook]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
-
-
-@pytest.fixture(scope="module")
-def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
-    directory = tmp_path_factory.mktemp("container") / "root"
-    directory.mkdir()
-    with booted(directory) as container:
-        yield container
-
-
-@pytest.fixture
-def spotwatch(container: Container) -> Iterator[Installed]:
-    """Installed anew, and what was logged in the test's own output when it fails."""
-    installed = Installed(container)
-    installed.install()
-    yield installed
-    print(installed.whole_journal())
 
 
 class TestStart:
@@ -273,7 +138,7 @@ class TestTrouble:
         journal = spotwatch.journal()
         assert "Watchdog timeout" in journal
         assert "Fatal Python error: Aborted" in journal
-        assert "daemon.py" in journal
+        assert "daemon/loop.py" in journal
 
     @pytest.mark.slow
     def test_a_watched_daemon_is_never_taken_for_a_hanging_one_while_hooks_run(self, spotwatch: Installed) -> None:
@@ -283,17 +148,6 @@ class TestTrouble:
         spotwatch.announce()
         assert spotwatch.wait_for_report()["verdict"] == "drained"
         assert spotwatch.property("NRestarts") == "0"
-
-    @pytest.mark.slow
-    def test_a_daemon_that_dies_takes_its_hooks_along_and_the_next_one_drains(self, spotwatch: Installed) -> None:
-        spotwatch.hooks(hook(f"test -e {MET} && exit; touch {MET}; exec sleep 12345"))
-        spotwatch.start()
-        spotwatch.announce()
-        spotwatch.wait_for_hook()
-        spotwatch.systemctl("kill", "--kill-whom=main", "--signal=KILL", "spotwatch.service")
-        wait_for(lambda: "sleep 12345" not in spotwatch.processes(), "the end of the hook", seconds=1)
-        assert spotwatch.wait_for_report()["verdict"] == "drained"
-        assert spotwatch.property("NRestarts") == "1"
 
     @pytest.mark.slow
     def test_it_is_started_again_however_often_it_dies(self, spotwatch: Installed) -> None:
