@@ -5,6 +5,7 @@ replace an earlier one's; its hooks are added. Unknown keys are mistakes, since 
 cost the log lines that it was to save.
 """
 
+import errno
 import sys
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from spotwatch.core.hook import DEFAULT_EVENTS, Hook, OnFailure
 from spotwatch.core.quantity import format_duration
 from spotwatch.core.reading import (
     Reader,
+    printable,
     read_absolute_path,
     read_duration,
     read_integer,
@@ -96,7 +98,7 @@ class _SettingsReader:
     def read_file(self, path: Path, *, required: bool) -> None:
         """Take in one file."""
         try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
+            document = tomllib.loads(_read_regular(path))
         except FileNotFoundError:
             if required:
                 self.mistakes.append(f"{path}: there is no such file")
@@ -133,7 +135,7 @@ class _SettingsReader:
                     f"({format_duration(built.drain.margin)}), when every hook must be over; write a longer time"
                 )
         if self.mistakes:
-            raise SettingsError(self.mistakes)
+            raise SettingsError([printable(mistake) for mistake in self.mistakes])
         return replace(built, hooks=tuple(self._hooks))
 
     def _read_document(self, source: str, document: Mapping[str, object]) -> None:
@@ -163,7 +165,7 @@ class _SettingsReader:
         try:
             self._values[path] = read(value)
         except ValueError as error:
-            self.mistakes.append(f"{source}: {path}: {error}")
+            self.mistakes += [f"{source}: {path}: {mistake}" for mistake in error.args]
 
     def _read_hook(self, source: str, table: object) -> None:
         if not isinstance(table, dict):
@@ -180,6 +182,18 @@ class _SettingsReader:
         self.mistakes += [f"{place}: {mistake}" for mistake in mistakes]
         if not mistakes:
             self._hooks.append(_hook(values))
+
+
+def _read_regular(path: Path) -> str:
+    """The text of a file; one that may have no end or keep us waiting for ever, as a device or a FIFO may, is none.
+
+    Raises:
+        OSError: it cannot be read.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "Not a regular file")
+    return path.read_text(encoding="utf-8")
 
 
 def _override_value(text: str) -> Any:
@@ -210,7 +224,7 @@ def _build(kind: type, values: Mapping[str, object], prefix: str) -> Any:
 
 
 def _read_name(value: object) -> str:
-    name = read_text(value)
+    name = read_text(value, "stop-taking-jobs")
     if not set(name) <= _NAME_CHARACTERS or name.startswith("."):
         raise ValueError(f'"{name}" also names a file; write letters, digits, "-", "_" and "." only')
     if len(name) > _LONGEST_NAME:
@@ -219,38 +233,54 @@ def _read_name(value: object) -> str:
 
 
 def _read_events(value: object) -> frozenset[EventKind]:
-    names = read_words(value)
-    for name in names:
-        if name not in EVENT_NAMES:
-            raise ValueError(_unknown(name, EVENT_NAMES))
+    names = read_words(value, 'on = ["terminate"]')
+    unknown = [_unknown(name, EVENT_NAMES) for name in names if name not in EVENT_NAMES]
+    if unknown:
+        raise ValueError(*unknown)
     return frozenset(EventKind(name) for name in names)
 
 
 def _read_environment(value: object) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise ValueError('write a table of texts, such as { LANG = "C.UTF-8" }')
-    for name, text in value.items():
-        if not name or "=" in name or "\0" in name + text:
-            raise ValueError(f'"{name}" cannot be set; write a name without "=", and no NUL characters')
+    if not isinstance(value, dict):
+        raise ValueError('write a table of texts, such as { LANG = "C.UTF-8" }')  # noqa: TRY004 (as all readers)
+    mistakes = [mistake for name, text in value.items() for mistake in _mistakes_in_variable(name, text)]
+    if mistakes:
+        raise ValueError(*mistakes)
     return dict(value)
 
 
+def _mistakes_in_variable(name: str, text: object) -> Iterator[str]:
+    if not name or "=" in name or "\0" in name:
+        yield f'"{name}" cannot be set; write a name without "=", and no NUL characters'
+    if not isinstance(text, str):
+        yield f'"{name}" is no text; write a table of texts, such as {{ LANG = "C.UTF-8" }}'
+    elif "\0" in text:
+        yield f'"{name}" cannot be set to this; write a text with no NUL characters'
+
+
 def _read_command(value: object) -> tuple[str, ...]:
-    words = _read_arguments(value) or read_words(value)
+    words = _without_nul(read_words(value))
     if not words[0].strip():
         raise ValueError("the first text is the program; write its path")
     return words
 
 
 def _read_arguments(value: object) -> tuple[str, ...]:
-    words = read_words(value) if value != [] else ()
+    return _without_nul(read_words(value, '["/etc/spotwatch/drain.d"]')) if value != [] else ()
+
+
+def _without_nul(words: tuple[str, ...]) -> tuple[str, ...]:
     if any("\0" in word for word in words):
         raise ValueError("leave out the NUL characters; no program can be given one")
     return words
 
 
 def _read_account(value: object) -> str:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else read_text(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else read_text(value, "www-data")
+
+
+def _read_built_in(value: object) -> str:
+    return read_text(value, "run-parts")
 
 
 BUILT_IN: Final = (sys.executable, "-P", "-m", "spotwatch", "hook")
@@ -261,7 +291,7 @@ HOOK_READERS: Final[Mapping[str, Reader]] = {
     "on": _read_events,
     "stage": read_integer,
     "command": _read_command,
-    "use": read_text,
+    "use": _read_built_in,
     "args": _read_arguments,
     "timeout": read_positive_duration,
     "reserve": read_duration,
@@ -288,7 +318,7 @@ def _hook_values(table: Mapping[str, object]) -> tuple[dict[str, Any], list[str]
         try:
             values[key] = read(value)
         except ValueError as error:
-            mistakes.append(f"{key}: {error}")
+            mistakes += [f"{key}: {mistake}" for mistake in error.args]
     return values, mistakes
 
 

@@ -1,5 +1,6 @@
 """Settings files: what loads, what it becomes, and what every kind of mistake is told."""
 
+import os
 import string
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from spotwatch.config import HOOK_READERS, drop_in_directory, load
 from spotwatch.core.errors import SettingsError
-from spotwatch.core.event import EventKind
+from spotwatch.core.event import EVENT_NAMES, EventKind
 from spotwatch.core.hook import DEFAULT_EVENTS, Hook, OnFailure
 from spotwatch.core.settings import LogFormat, Settings
 
@@ -189,11 +190,17 @@ class TestFilesThatCannotBeRead:
             load(file, builtins=())
         assert caught.value.mistakes == (f"{file}: there is no such file",)
 
-    @pytest.mark.parametrize("path", ["/", ".", ""])
-    def test_a_directory(self, path: str) -> None:
+    @pytest.mark.parametrize("path", ["/", ".", "", "/dev/zero"])
+    def test_a_directory_and_a_device_that_never_ends(self, path: str) -> None:
         with pytest.raises(SettingsError) as caught:
             load(Path(path), builtins=())
-        assert caught.value.mistakes == (f"{Path(path)}: cannot be read: Is a directory",)
+        assert caught.value.mistakes == (f"{Path(path)}: cannot be read: Not a regular file",)
+
+    def test_a_fifo_that_nobody_writes_to(self, file: Path) -> None:
+        os.mkfifo(file)
+        with pytest.raises(SettingsError) as caught:
+            load(file, builtins=())
+        assert caught.value.mistakes == (f"{file}: cannot be read: Not a regular file",)
 
     def test_a_text_that_is_not_utf_8(self, file: Path) -> None:
         file.write_bytes(b'[log]\nlevel = "\xe9"')
@@ -277,8 +284,8 @@ class TestMistakes:
         [
             ('onn = ["stop"]', "onn", 'did you mean "on"?'),
             ('on = ["terminat"]', "on", 'did you mean "terminate"?'),
-            ('on = "terminate"', "on", "write a list of texts"),
-            ("on = []", "on", "write a list of texts"),
+            ('on = "terminate"', "on", 'write a list of texts, such as on = ["terminate"]'),
+            ("on = []", "on", 'write a list of texts, such as on = ["terminate"]'),
             ('stage = "10"', "stage", "a whole number, without quotes"),
             ("stage = true", "stage", "a whole number, without quotes"),
             ("timeout = 20", "timeout", 'such as "20s"'),
@@ -286,8 +293,9 @@ class TestMistakes:
             ('reserve = "-1s"', "reserve", "is not a duration"),
             ('on_failure = "ignore"', "on_failure", 'write one of "continue", "stop"'),
             ('always = "no"', "always", "true or false"),
-            ("user = true", "user", "write a text in quotes"),
-            ('group = " "', "group", "write a text in quotes"),
+            ("user = true", "user", 'write a text in quotes, such as "www-data"'),
+            ('group = " "', "group", 'write a text in quotes, such as "www-data"'),
+            ("directory = 1", "directory", 'write a text in quotes, such as "/srv"'),
             ('directory = "work"', "directory", "write an absolute path"),
             ("environment = { N = 1 }", "environment", "write a table of texts"),
             ('environment = ["N=1"]', "environment", "write a table of texts"),
@@ -311,8 +319,10 @@ class TestMistakes:
         ("table", "mistake"),
         [
             ('command = ["x"]', 'hook 1: name: write a name, such as name = "stop-taking-jobs"'),
-            ('name = ""\ncommand = ["x"]', 'hook 1: name: write a text in quotes, such as "name"'),
-            ('name = 1\ncommand = ["x"]', 'hook 1: name: write a text in quotes, such as "name"'),
+            ('name = ""\ncommand = ["x"]', 'hook 1: name: write a text in quotes, such as "stop-taking-jobs"'),
+            ('name = 1\ncommand = ["x"]', 'hook 1: name: write a text in quotes, such as "stop-taking-jobs"'),
+            ('name = "a"\nuse = 1', 'hook 1 (a): use: write a text in quotes, such as "run-parts"'),
+            ('name = "a"\nuse = "run-parts"\nargs = "x"', 'hook 1 (a): args: write a list of texts, such as ["/etc'),
             ('name = "a"', 'hook 1 (a): command: write either command = ["PROGRAM", ...] or use = "BUILT-IN"'),
             ('name = "a"\nuse = "run-part"', 'hook 1 (a): use: "run-part" is not known; did you mean "run-parts"?'),
             ('name = "a"\ncommand = "x"', "hook 1 (a): command: write a list of texts"),
@@ -335,6 +345,31 @@ class TestMistakes:
 
     def test_a_hook_is_a_table(self, mistakes: Mistakes) -> None:
         assert mistakes("hook = [1]") == ["hook 1: write [[hook]] and its keys below"]
+
+    def test_every_wrong_event_and_variable_is_named(self, mistakes: Mistakes) -> None:
+        found = mistakes(
+            f'{HOOK}on = ["stopp", "stop", "x"]\nenvironment = {{ "A=B" = "1", GOOD = "1", N = 1, Z = "\\u0000" }}'
+        )
+        assert [mistake.split(": ")[1:] for mistake in found] == [
+            ["on", '"stopp" is not known; did you mean "stop"?'],
+            ["on", f'"x" is not known; known are {", ".join(sorted(EVENT_NAMES))}'],
+            ["environment", '"A=B" cannot be set; write a name without "=", and no NUL characters'],
+            ["environment", '"N" is no text; write a table of texts, such as { LANG = "C.UTF-8" }'],
+            ["environment", '"Z" cannot be set to this; write a text with no NUL characters'],
+        ]
+
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            (r'"a\nspotwatch: all is well" = 1', r'"a\nspotwatch: all is well" is not known'),
+            (r'"\u001b[2J" = 1', r'"\x1b[2J" is not known'),
+            ('[[hook]]\nname = "a\\tb"\ncommand = ["x"]', r'hook 1 (a\tb): name: "a\tb" also names a file'),
+        ],
+    )
+    def test_control_characters_in_names_are_shown_escaped(self, mistakes: Mistakes, text: str, shown: str) -> None:
+        (mistake,) = mistakes(text)
+        assert shown in mistake
+        assert mistake.isprintable()
 
     def test_one_mistake_hides_no_other_of_the_same_hook(self, mistakes: Mistakes) -> None:
         found = mistakes('[[hook]]\nname = "a"\nstage = "x"\ntimeout = 1\n')

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from spotwatch.core.event import EventKind
+from spotwatch.core.event import Event, EventKind
 from spotwatch.core.hook import Hook, HookStatus
 from spotwatch.core.process import ChildEnded
 from spotwatch.core.report import HookReport
@@ -38,6 +38,9 @@ HOURS = st.sampled_from([-30.0, -3.0, -0.5, 0.5, 3.0, 30.0]).map(lambda hours: h
 
 IN_MEMORY = next((path for path in ("/dev/shm",) if os.access(path, os.W_OK)), None)
 """A disk that is none: here it is not the disk that is to be tested, and it costs most of the time."""
+
+TICK = 0.125
+"""Seconds between two events: a drain has the name of its millisecond."""
 
 COUNTS: Counter[str] = Counter()
 
@@ -81,6 +84,7 @@ class Faults(RuleBasedStateMachine):
         self.hooks_die = False
         self.downtime = 0.0
         self.durable: dict[str, HookReport] = {}
+        self.durable_drain: tuple[str, Event, float] | None = None
         self.drains = self.daemon()
 
     def teardown(self) -> None:
@@ -178,6 +182,7 @@ class Faults(RuleBasedStateMachine):
         """Something is announced."""
         COUNTS["events"] += 1
         with self.alive():
+            self.look(self.now + TICK)
             event = make_event(kind, left, at=self.now)
             if self.drains.current is None:
                 self.drains.begin(event, self.settings)
@@ -278,7 +283,7 @@ class Faults(RuleBasedStateMachine):
     def every_process_is_one_that_the_drain_knows(self) -> None:
         current = self.drains.current
         if current is not None:
-            ours = {name for name in self.machine.alive if name.startswith(current.notes.drain)}
+            ours = {name for name in self.machine.alive if name.startswith(f"{current.notes.drain}/")}
             assert ours <= {current.child(name) for name in current.running}
 
     @invariant()
@@ -295,6 +300,8 @@ class TestFaults(Faults.TestCase):  # type: ignore[misc, valid-type]
         max_examples=EXAMPLES,
         stateful_step_count=25,
         deadline=None,
+        report_multiple_bugs=False,
+        database=None,
         derandomize="CI" in os.environ,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )

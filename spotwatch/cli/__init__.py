@@ -1,5 +1,6 @@
 """The command line: the composition root, and the only package that knows every room. One module a command."""
 
+import errno
 import os
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
@@ -13,6 +14,9 @@ from spotwatch import __version__
 from spotwatch.core.errors import EX_SOFTWARE, EX_USAGE, SettingsError, SpotwatchError
 
 EX_IOERR: Final = 74
+
+_OUTPUT_FAILURES: Final = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What only writing fails with. Where files of our own are written it is an answer, so it comes from the output."""
 
 COMMANDS: Final[Mapping[str, str]] = {
     "run": "watch this instance and drain it when it is interrupted (the daemon)",
@@ -32,16 +36,18 @@ left, and reports what became of them.
 
 _EPILOG = """\
 exit codes:
-  0   done
-  1   the rehearsal, the check or the hook found a failure
-  64  the command line is wrong
-  65  an input file is wrong
-  69  the daemon or the metadata service is not there
-  70  a bug in spotwatch
-  73  a directory or file cannot be made or used
-  74  the output cannot be written
-  75  another daemon is running; try again later
-  78  the settings have mistakes
+  0    done
+  1    the rehearsal, the check or the hook found a failure
+  64   the command line is wrong
+  65   an input file is wrong
+  69   the daemon or the metadata service is not there
+  70   a bug in spotwatch
+  73   a directory or file cannot be made or used
+  74   the output cannot be written
+  75   another daemon is running; try again later
+  78   the settings have mistakes
+  130  interrupted (Ctrl-C)
+  141  nobody reads the output any more (| head)
 
 files:
   /etc/spotwatch/spotwatch.toml      the settings
@@ -50,6 +56,14 @@ files:
   /run/spotwatch/                    status and lock of the running daemon
 
 "spotwatch COMMAND --help" explains each command.
+"""
+
+_OF_EVERY_COMMAND = """
+exit codes of every command:
+  70   a bug in spotwatch
+  74   the output cannot be written
+  130  interrupted (Ctrl-C)
+  141  nobody reads the output any more (| head)
 """
 
 
@@ -107,9 +121,9 @@ def _run(words: Sequence[str]) -> int:
         return _refuse(error)
     except KeyboardInterrupt:
         return 128 + SIGINT
-    except BrokenPipeError:
-        raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _OUTPUT_FAILURES:
+            raise
         return _report_bug()
 
 
@@ -143,7 +157,7 @@ def _parse(words: Sequence[str]) -> tuple[Namespace, Command]:
             name,
             help=summary,
             description=command.DESCRIPTION,
-            epilog=command.EPILOG,
+            epilog=command.EPILOG + _OF_EVERY_COMMAND,
             formatter_class=RawDescriptionHelpFormatter,
         )
         command.add_arguments(subparser)
@@ -155,7 +169,7 @@ def _parse(words: Sequence[str]) -> tuple[Namespace, Command]:
 
 
 def _refuse(error: SpotwatchError) -> int:
-    print(f"spotwatch: {error.message}", file=sys.stderr)
+    print("".join(f"spotwatch: {line}\n" for line in error.message.splitlines()), end="", file=sys.stderr)
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)
     return error.exit_code

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from spotwatch.cli.hook import mistake_in
-from spotwatch.cli.options import add_settings_options, load_settings, plural, settings_files
+from spotwatch.cli.options import add_settings_options, load_settings, plural, settings_files, settings_places
 from spotwatch.config import BUILT_IN
 from spotwatch.core.errors import MetadataError
 from spotwatch.core.event import INTERRUPTIONS, EventKind
@@ -127,10 +127,10 @@ def _count(findings: Sequence[Finding], grade: Grade) -> int:
 
 
 def _settings(settings: Settings, arguments: Namespace) -> Iterator[Finding]:
-    files = settings_files(arguments)
-    names = ", ".join(map(str, files)) or "no file, so everything is at its default"
+    names = ", ".join(map(str, settings_files(arguments))) or "no file, so everything is at its default"
     yield Finding(Grade.OK, "settings", f"{names}: {plural(len(settings.hooks), 'hook')}")
-    for danger in dict.fromkeys(danger for file in files for danger in who_else_could_change(file)):
+    dangers = (danger for place in settings_places(arguments) for danger in who_else_could_change(place))
+    for danger in dict.fromkeys(dangers):
         yield Finding(Grade.PROBLEM, "settings", danger, hint=_CHMOD)
     yield from _waits(settings)
     for kind in sorted(INTERRUPTIONS):
@@ -207,7 +207,7 @@ def _hook(hook: Hook) -> Iterator[Finding]:
         yield Finding(Grade.PROBLEM, subject, f"{hook.name}: {danger}", hint=_CHMOD)
     if not problems and only_root_could_start(command):
         text = f"{hook.name}: needs root for its user or group; checked as {user_name()}, not as root"
-        yield Finding(Grade.WARNING, subject, text, hint="sudo spotwatch check; a daemon that is not root cannot run it")
+        yield Finding(Grade.WARNING, subject, text, hint="run 'sudo spotwatch check', or drop its user and group")
     if "/" not in hook.command[0]:
         hint = "write its absolute path; what PATH holds at boot is a guess"
         yield Finding(Grade.WARNING, subject, f"{hook.name}: {hook.command[0]} is searched for in PATH", hint=hint)

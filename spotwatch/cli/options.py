@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from spotwatch import hooks
-from spotwatch.config import DEFAULT_PATH, drop_ins, load
+from spotwatch.config import DEFAULT_PATH, drop_in_directory, drop_ins, load
 from spotwatch.core.settings import Settings
 
 
@@ -40,6 +40,12 @@ def settings_files(arguments: Namespace) -> list[Path]:
     """The files that settings have been loaded from."""
     main = arguments.config or DEFAULT_PATH
     return [*([main] if main.exists() else []), *drop_ins(main)]
+
+
+def settings_places(arguments: Namespace) -> list[Path]:
+    """The files that settings have been loaded from, and the directory where more could be added."""
+    directory = drop_in_directory(arguments.config or DEFAULT_PATH)
+    return [*settings_files(arguments), *([directory] if directory.exists() else [])]
 
 
 def plural(count: int, word: str) -> str:

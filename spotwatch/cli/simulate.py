@@ -7,7 +7,7 @@ import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from spotwatch.core.event import INTERRUPTIONS
 from spotwatch.core.report import DrainReport
 from spotwatch.core.settings import MetadataSettings, StateSettings
 from spotwatch.host.followed import FollowedProcess
+from spotwatch.host.journal import Journal
 from spotwatch.host.records import Records
 from spotwatch.host.service_manager import environment_for_children
 from spotwatch.simulate import demonstration
@@ -40,6 +41,10 @@ and a verdict.
 Your hooks are really run, so rehearse where they may be. Built-in hooks that
 call AWS only say what they would do, unless --call-aws is given. Every hook
 finds SPOTWATCH_REHEARSAL=1 in its environment, unless --call-aws is given.
+
+Of your settings the endpoint, [state] and [log] are replaced by those of the
+rehearsal, and drain.on_shutdown is off: the SIGTERM at the end of a rehearsal
+is no shutdown of the machine. "spotwatch drain --event shutdown" drains for it.
 """
 
 EPILOG = f"""\
@@ -78,7 +83,8 @@ exit codes:
   65   the scenario file is wrong
   73   --directory cannot be used
   78   the settings have mistakes; nothing was started
-  130  interrupted (SIGINT, SIGTERM); with --serve that is the way to end, and 0
+  130  interrupted (SIGINT, SIGTERM, SIGHUP); with --serve that is the way to
+       end, and 0
 
 examples:
   spotwatch simulate
@@ -200,6 +206,7 @@ def _rehearse(played: Scenario, arguments: Namespace) -> int:
         state = _state((arguments.directory or Path(temporary)).absolute())
         records = _records(state)
         earlier = {report.drain for report in records.reports()}
+        _put_aside_earlier_drains(state)
         with _service(played, arguments) as service:
             show.introduce(service.url, str(arguments.config or "those of the demonstration"))
             words = _daemon_words(config, arguments.set, service.url, state)
@@ -240,15 +247,23 @@ def _records(state: StateSettings) -> Records:
     return records
 
 
+def _put_aside_earlier_drains(state: StateSettings) -> None:
+    """A rehearsal begins with no drain; the daemon would go on with that of an earlier one in the same directory."""
+    with closing(Journal(state.directory)) as journal:
+        for drain in journal.unfinished():
+            journal.close_drain(drain.id, "its rehearsal is over")
+
+
 _OWN_DIRECTORY = "name a directory with --directory that you may write to, or leave it out"
 
 
 def _daemon_words(config: Path, settings: Sequence[str], url: str, state: StateSettings) -> list[str]:
-    """The command line of the daemon: the user's settings, with the endpoint and the directories of the rehearsal."""
+    """The command line of the daemon: the user's settings, with what a rehearsal replaces."""
     forced = {
         "metadata.endpoint": url,
         "state.directory": state.directory,
         "state.runtime_directory": state.runtime_directory,
+        "drain.on_shutdown": "false",
         "log.format": "json",
         "log.level": "info",
     }
@@ -346,9 +361,10 @@ class _Terminal:
 
 def _console() -> "Console":
     try:
-        from rich.console import Console
+        from spotwatch.simulate.view import make_console
     except ImportError:
         raise UsageError(
-            "the rehearsal's view needs the package rich", hint="pip install 'spotwatch[simulate]', or use --json"
+            "the rehearsal's view needs the package rich",
+            hint="install the extra as the README does: pip install '.[simulate]'; or use --json",
         ) from None
-    return Console(highlight=False)
+    return make_console()

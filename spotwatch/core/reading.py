@@ -1,7 +1,7 @@
 """From a value in a TOML file to the value of a setting.
 
 Each reader takes what the TOML parser found and returns what the program works with, or raises ValueError with a
-sentence that says what to write instead.
+sentence that says what to write instead, or with several.
 """
 
 import re
@@ -20,10 +20,15 @@ _HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-
 _Word = TypeVar("_Word", bound=StrEnum)
 
 
-def read_text(value: object) -> str:
-    """Any text that is not empty."""
+def printable(text: str) -> str:
+    """A text with its control characters escaped, so that it is one line and does nothing to a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def read_text(value: object, example: str = "name") -> str:
+    """Any text that is not empty; `example` is what somebody who has written none is shown."""
     if not isinstance(value, str) or not value.strip():
-        raise ValueError('write a text in quotes, such as "name"')
+        raise ValueError(f'write a text in quotes, such as "{example}"')
     return value
 
 
@@ -93,7 +98,7 @@ def read_size(value: object) -> int:
 
 def read_absolute_path(value: object) -> str:
     """A path that means the same whatever the working directory is."""
-    path = read_text(value)
+    path = read_text(value, "/srv")
     if not path.startswith("/"):
         raise ValueError(f'write an absolute path; "{path}" depends on where the daemon was started')
     return path
@@ -101,7 +106,7 @@ def read_absolute_path(value: object) -> str:
 
 def read_endpoint(value: object) -> str:
     """The base address of a metadata service: ``http://HOST[:PORT]`` and nothing more."""
-    text = read_text(value).strip().rstrip("/")
+    text = read_text(value, "http://169.254.169.254").strip().rstrip("/")
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
@@ -122,10 +127,10 @@ def _is_host(host: str) -> bool:
         return _HOST_NAME.fullmatch(host) is not None and "xn--" not in host
 
 
-def read_words(value: object) -> tuple[str, ...]:
-    """A list of texts, at least one."""
+def read_words(value: object, example: str = '["/usr/local/bin/stop-taking-jobs", "--now"]') -> tuple[str, ...]:
+    """A list of texts, at least one; `example` is what somebody who has written something else is shown."""
     if not isinstance(value, list) or not value or not all(isinstance(word, str) for word in value):
-        raise ValueError('write a list of texts, such as ["/usr/local/bin/stop-taking-jobs", "--now"]')
+        raise ValueError(f"write a list of texts, such as {example}")
     return tuple(value)
 
 

@@ -99,6 +99,21 @@ _HAPPENINGS: Final[Mapping[str, type]] = {
 }
 
 
+def _load_object(text: str) -> dict[str, Any]:
+    """The JSON object in a text.
+
+    Raises:
+        ValueError: there is none, or it is nested too deep.
+    """
+    try:
+        document = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    if not isinstance(document, dict):
+        raise ValueError("it is no JSON object")  # noqa: TRY004 (as everything else that is wrong with a text)
+    return document
+
+
 def encode_happening(happening: Happening) -> str:
     """A happening as JSON."""
     values: dict[str, Any] = {field.name: getattr(happening, field.name) for field in fields(happening)}
@@ -113,7 +128,7 @@ def decode_happening(text: str) -> Happening:
     Raises:
         KeyError, TypeError, ValueError: it is none.
     """
-    document = json.loads(text)
+    document = _load_object(text)
     values = {key: value for key, value in document.items() if key != "what"}
     if "event" in values:
         values["event"] = _decode_event(values["event"])
@@ -140,7 +155,7 @@ def _encode_event(event: Event) -> dict[str, Any]:
 
 def _decode_event(document: Mapping[str, Any]) -> Event:
     time = document["notice_time"]
-    notice_time: datetime | None = None if time is None else parse_utc(time)
+    notice_time: datetime | None = None if time is None else parse_utc(str(time))
     return Event(**{**document, "kind": EventKind(document["kind"]), "notice_time": notice_time})
 
 
@@ -170,7 +185,7 @@ def decode_opening(text: str) -> Opening:
     Raises:
         KeyError, TypeError, ValueError: it is none.
     """
-    document = json.loads(text)
+    document = _load_object(text)
     settings = document["settings"]
     return Opening(
         drain=document["drain"],

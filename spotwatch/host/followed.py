@@ -13,7 +13,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -83,21 +83,21 @@ class FollowedProcess:
             lines.append(self._rest)
         return [line.decode(errors="replace") for line in lines]
 
-    def stop(self, *, hurry: bool) -> tuple[int, list[str]]:
-        """Make it end: SIGTERM, once more, then SIGKILL; its exit code (-N for signal N) and the last lines."""
-        lines: list[str] = []
+    def stop(self, hear: Callable[[Sequence[str]], None], *, hurry: bool) -> int:
+        """Make it end: SIGTERM, once more, then SIGKILL; its exit code (-N for signal N).
+
+        Its last lines are heard as they come.
+        """
         pauses = (HURRY_SECONDS if hurry else PATIENCE_SECONDS, PATIENCE_SECONDS, PATIENCE_SECONDS)
         for number, pause in zip((signal.SIGTERM, signal.SIGTERM, signal.SIGKILL), pauses, strict=True):
             if self._process.poll() is None:
                 self._process.send_signal(number)
-                lines += self._read_until_it_is_over(time.monotonic() + pause)
+                self._listen_until_it_is_over(hear, time.monotonic() + pause)
         code = self._process.wait()
         while last := self.read_lines(0.0):
-            lines += last
-        return code, lines
+            hear(last)
+        return code
 
-    def _read_until_it_is_over(self, limit: float) -> list[str]:
-        lines: list[str] = []
+    def _listen_until_it_is_over(self, hear: Callable[[Sequence[str]], None], limit: float) -> None:
         while self._process.poll() is None and time.monotonic() < limit:
-            lines += self.read_lines(min(limit, time.monotonic() + LOOK_SECONDS))
-        return lines
+            hear(self.read_lines(min(limit, time.monotonic() + LOOK_SECONDS)))

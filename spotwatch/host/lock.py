@@ -105,7 +105,8 @@ def _refusal(error: OSError, directory: str, pid: int) -> AlreadyRunning | State
         return _unavailable(error, directory)
     holder = f"process {pid}" if pid else "another process"
     return AlreadyRunning(
-        f"{directory} is in use by {holder}", hint="stop that daemon, or give this one a runtime directory of its own (state.runtime_directory)"
+        f"{directory} is in use by {holder}",
+        hint="stop that daemon, or give this one a directory of its own (state.runtime_directory)",
     )
 
 

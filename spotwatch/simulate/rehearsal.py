@@ -34,8 +34,11 @@ class Daemon(Protocol):
         """The lines of its log that have come, waiting for some until this moment of ``time.monotonic``."""
         ...
 
-    def stop(self, *, hurry: bool) -> tuple[int, list[str]]:
-        """Make it leave, from the middle of a drain if one hurries; its exit code (-N for signal N), the last lines."""
+    def stop(self, hear: Callable[[Sequence[str]], None], *, hurry: bool) -> int:
+        """Make it leave, from the middle of a drain if one hurries; its exit code (-N for signal N).
+
+        Its last lines are heard as they come.
+        """
         ...
 
 
@@ -109,6 +112,7 @@ class Rehearsal:
         self._calm = SETTLE_SECONDS
         self._limit = 0.0
         self._draining = ""
+        self._strongest = ""
         self._awaited: dict[str, float] = {}  # until when an announced event has to be noticed
         self._noticed: set[str] = set()
         self._withdrawn: set[str] = set()
@@ -120,8 +124,7 @@ class Rehearsal:
             self._play_steps()
         finally:
             ended_early = self._daemon.ended
-            exit_code, lines = self._daemon.stop(hurry=bool(self._draining))
-            self._hear(lines)
+            exit_code = self._daemon.stop(self._hear, hurry=bool(self._draining))
         return Course(
             self._started, ended_early, exit_code, tuple(self._awaited), frozenset(self._withdrawn), self._draining
         )
@@ -171,8 +174,8 @@ class Rehearsal:
             self._take(name, record)
             self._tell(Line(self._now, "daemon", name, level, record))
 
-    def _take(self, name: str, values: Mapping[str, Any]) -> None:
-        """Keep track of what has to be over before the rehearsal is."""
+    def _take(self, name: str, values: dict[str, Any]) -> None:
+        """Keep track of what has to be over before the rehearsal is, and of what a record takes for known."""
         kind = str(values.get("event_kind", ""))
         match name:
             case "daemon-started":
@@ -180,10 +183,11 @@ class Rehearsal:
                 self._began_at = time.monotonic()
             case "drain-began" | "drain-upgraded" | "drain-moved":
                 self._notice(kind)
-                self._draining = kind
+                self._draining = self._strongest = kind
                 self._limit = self._now + float(values.get("seconds_left", 0.0))
             case "event-recorded":
                 self._notice(kind)
+                values["drain_for"] = self._strongest
             case "maintenance-scheduled":  # its hooks may have to wait
                 self._notice("maintenance")
             case "drain-ended":

@@ -109,9 +109,6 @@ class Scenario:
 
 DEFAULT_STEPS: Final = ("2s rebalance", "6s terminate 120s")
 
-LONGEST_SECONDS: Final = 366 * 86400.0
-"""A calendar has an end, and a rehearsal should have one too."""
-
 
 def scenario(steps: Sequence[str], *, instance: Instance | None = None, **service: bool) -> Scenario:
     """A scenario from lines of words.
@@ -179,7 +176,7 @@ def _steps(line: str) -> list[Step]:
             case ["trouble", kind]:
                 return _trouble(at, kind)
             case ["trouble", kind, lasting]:
-                return _passing_trouble(at, kind, _duration(lasting))
+                return _passing_trouble(at, kind, parse_duration(lasting))
             case _:
                 return [_step(at, words)]
     except ValueError as error:
@@ -197,7 +194,7 @@ def _time_and_words(line: str) -> tuple[float, list[str]]:
     if not line.strip():
         raise ValueError("it is empty")
     at, *words = line.split()
-    return _duration(at), words
+    return parse_duration(at), words
 
 
 def _step(at: float, words: Sequence[str]) -> Step:
@@ -209,7 +206,7 @@ def _step(at: float, words: Sequence[str]) -> Step:
         case ["rebalance"]:
             return Step(at, "rebalance recommendation", lambda s: s.recommend_rebalance(_from_now(0)), "rebalance")
         case ["maintenance", code, left]:
-            seconds = _duration(left)
+            seconds = parse_duration(left)
             return Step(at, f"{code} scheduled in {left}", lambda s: _schedule(s, code, seconds), "maintenance")
         case ["lifecycle", state]:
             announces = "lifecycle" if state == "Terminated" else ""
@@ -237,13 +234,6 @@ def _look_up(table: Mapping[str, _Value], word: str) -> _Value:
     return table[word]
 
 
-def _duration(text: str) -> float:
-    seconds = parse_duration(text)
-    if seconds > LONGEST_SECONDS:
-        raise ValueError(f'"{text}" is too long; write at most "366d"')
-    return seconds
-
-
 def _interruption(at: float, action: str, left: float) -> Step:
     words = f"interruption notice: {action}, {format_duration(left)} to go"
     return Step(at, words, lambda service: service.interrupt(action, _from_now(left)), action)
@@ -261,7 +251,7 @@ def _passing_trouble(at: float, kind: str, lasting: float) -> list[Step]:
 
 def _signed_duration(text: str) -> float:
     """A duration that may have passed already: ``-10s``."""
-    return -_duration(text[1:]) if text.startswith("-") else _duration(text)
+    return -parse_duration(text[1:]) if text.startswith("-") else parse_duration(text)
 
 
 def _schedule(service: MetadataService, code: str, seconds: float) -> None:

@@ -1,16 +1,20 @@
 """The verdict of a rehearsal: was the instance left in good order, and if not, what stood in the way."""
 
+import math
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from spotwatch.core.hook import CUT, HookStatus
 from spotwatch.core.quantity import format_duration
 from spotwatch.core.report import DrainReport, HookReport
 from spotwatch.simulate.rehearsal import START_SECONDS, Course
 from spotwatch.simulate.scenario import INTERRUPTIONS
 
-CUT = ("timed-out", "killed", "given-up")
-FINE = ("succeeded", "superseded")
+FINE = frozenset({HookStatus.SUCCEEDED, HookStatus.ENDED, HookStatus.SUPERSEDED})
+
+TOLERANCE_SECONDS = 0.05
+"""A hook that was allowed so much less than its timeout was allowed all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,30 +74,34 @@ def _problems_of_the_daemon(course: Course) -> Iterator[str]:
 def _cut(reports: Sequence[DrainReport]) -> Iterator[str]:
     for report in reports:
         for hook in report.hooks:
-            if hook.status in CUT:
-                yield f"{hook.name} {_how_it_was_cut(hook)}"
+            if _was_cut_by_the_deadline(hook):
+                yield f"{hook.name} {_what_happened(hook)}"
+
+
+def _was_cut_by_the_deadline(hook: HookReport) -> bool:
+    """Whether the time was short, and not only the hook's own timeout."""
+    return hook.status in CUT and _lacked(hook) > TOLERANCE_SECONDS
+
+
+def _lacked(hook: HookReport) -> float:
+    """The seconds that its timeout would have granted it beyond what it was allowed; without limit if it has none."""
+    return (hook.timeout_seconds or math.inf) - (hook.allowed_seconds or 0.0)
 
 
 def _how_it_was_cut(hook: HookReport) -> str:
-    if hook.seconds is None:
-        return f"was given up: {hook.reason}"
-    return f"was cut after {format_duration(hook.seconds)}{_by_how_much(hook)}"
-
-
-def _by_how_much(hook: HookReport) -> str:
     if hook.timeout_seconds is None:
-        return ", when its time was up"
-    short = hook.timeout_seconds - (hook.allowed_seconds or 0.0)
-    if short < 0.05:
-        return f", at its timeout of {format_duration(hook.timeout_seconds)}"
-    return f", {format_duration(short)} short of its timeout of {format_duration(hook.timeout_seconds)}"
+        return "when its time was up"
+    timeout = format_duration(hook.timeout_seconds)
+    if _was_cut_by_the_deadline(hook):
+        return f"{format_duration(_lacked(hook))} short of its timeout of {timeout}"
+    return f"at its own timeout of {timeout}"
 
 
 def _other_problems(course: Course, reports: Sequence[DrainReport]) -> Iterator[str]:
     for report in reports:
-        expected = (*FINE, *CUT, *(["canceled"] if report.event in course.withdrawn else []))
+        expected = FINE | ({HookStatus.CANCELED} if report.event in course.withdrawn else set())
         for hook in report.hooks:
-            if hook.status not in expected:
+            if hook.status not in expected and not _was_cut_by_the_deadline(hook):
                 yield f"{hook.name} {_what_happened(hook)}"
         for problem in report.not_recorded:
             yield f"not recorded: {problem}"
@@ -101,9 +109,11 @@ def _other_problems(course: Course, reports: Sequence[DrainReport]) -> Iterator[
 
 def _what_happened(hook: HookReport) -> str:
     """What stood between a hook and its success."""
-    if hook.status == "failed" and hook.signal is not None:
+    if hook.status in CUT and hook.seconds is not None:
+        return f"was cut after {format_duration(hook.seconds)}, {_how_it_was_cut(hook)}"
+    if hook.status == HookStatus.FAILED and hook.signal is not None:
         return f"was ended by {_signal_name(hook.signal)}"
-    if hook.status == "failed":
+    if hook.status == HookStatus.FAILED:
         return f"failed with exit code {hook.exit_code}"
     reason = f": {hook.reason}" if hook.reason else ""
     return f"was {hook.status.replace('-', ' ')}{reason}"

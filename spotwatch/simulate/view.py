@@ -1,17 +1,19 @@
 """What a rehearsal looks like on a terminal: lines as it happens, then a timeline of the hooks against the deadline."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod, OverflowMethod
 from rich.table import Table
 from rich.text import Text
 
+from spotwatch.core.hook import CUT, FAILURES, HookStatus
 from spotwatch.core.quantity import format_duration
 from spotwatch.core.report import DrainReport, HookReport
 from spotwatch.simulate.rehearsal import Line
-from spotwatch.simulate.verdict import CUT, Judgement
+from spotwatch.simulate.verdict import Judgement
 
 WIDEST_BAR: Final = 48
 NARROWEST_BAR: Final = 8
@@ -26,18 +28,28 @@ LAST_WORDS: Final = 5
 """Lines of a failed hook's output that are shown; the rest is in its file."""
 
 _COLORS: Final[Mapping[str, str]] = {
-    "succeeded": "green",
-    "failed": "red",
-    "timed-out": "red",
-    "killed": "red",
-    "not-started": "red",
-    "given-up": "red",
-    "skipped": "yellow",
-    "superseded": "cyan",
-    "canceled": "yellow",
+    **dict.fromkeys(FAILURES, "red"),
+    HookStatus.SUCCEEDED: "green",
+    HookStatus.ENDED: "green",
+    HookStatus.SKIPPED: "yellow",
+    HookStatus.SUPERSEDED: "cyan",
+    HookStatus.CANCELED: "yellow",
 }
 
 _LEVELS: Final[Mapping[str, str]] = {"warning": "yellow", "error": "red", "critical": "red", "debug": "dim"}
+
+
+class _Console(Console):
+    """One whose reader may leave: what that means for the program is not for the console to decide."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the error, which is being handled, go on to whoever runs us."""
+        raise
+
+
+def make_console() -> Console:
+    """The terminal, or whatever is there in its place."""
+    return _Console(highlight=False)
 
 
 def show_line(console: Console, line: Line) -> None:
@@ -78,6 +90,10 @@ def _daemon_sentence(name: str, values: Mapping[str, Any]) -> str:
             return f"drain upgraded to {values['event_kind']}, {format_duration(values['seconds_left'])} to go"
         case "drain-moved":
             return f"deadline moved closer, {format_duration(values['seconds_left'])} to go"
+        case "event-recorded" if values["event_kind"] == values["drain_for"]:
+            return f"{values['event_kind']} is only recorded, its deadline is no closer"
+        case "event-recorded":
+            return f"{values['event_kind']} is only recorded, {values['drain_for']} is stronger"
         case "drain-ended":
             spare = format_duration(values["seconds_to_spare"])
             return f"drain for {values['event_kind']} over: {values['verdict']}, {spare} to spare"
@@ -101,7 +117,9 @@ def _ending(values: Mapping[str, Any]) -> str:
     words = [f"after {format_duration(values['seconds'])}"] if "seconds" in values else []
     if values.get("exit_code"):
         words.append(f"with exit code {values['exit_code']}")
-    if "signal" in values and values["status"] == "failed":
+    if values["status"] == HookStatus.ENDED:
+        words.append("with an unknown exit code")
+    if "signal" in values and values["status"] == HookStatus.FAILED:
         words.append(f"by signal {values['signal']}")
     if values.get("reason"):
         words.append(f"({values['reason']})")
@@ -117,37 +135,57 @@ def _other_sentence(name: str, values: Mapping[str, Any]) -> str:
 
 
 def show_timeline(console: Console, report: DrainReport) -> None:
-    """A drain's hooks against its deadline; a terminal that is too narrow gets it without the bars."""
+    """A drain's hooks against its deadline; a narrow terminal gets no bars, a very narrow one no times."""
     rows = [_cells(hook) for hook in report.hooks]
-    stage, name, ran, allowed, status = (max(map(len, column)) for column in zip(_HEAD, *rows, strict=True))
-    room = console.width - stage - ran - allowed - status - len(_HEAD) * GAP
-    name = max(NARROWEST_NAME, min(name, room, LONGEST_NAME))
-    scale = _Scale(report, min(WIDEST_BAR, room - name - GAP))
-    table = Table(box=None, padding=(0, 1), title=_title(report), title_justify="left", title_style="bold")
-    for head in _HEAD[:-1]:
-        is_number = head in {"ran", "of"}
-        max_width = name if head == "hook" else None
-        table.add_column(head, no_wrap=True, justify="right" if is_number else "left", max_width=max_width)
-    if scale.width >= NARROWEST_BAR:
+    widths = {head: max(map(len, [head, *(row[head] for row in rows)])) for head in _HEADS}
+    heads = _HEADS if _room(console, widths, _HEADS) >= NARROWEST_NAME else _MAIN_HEADS
+    room = _room(console, widths, heads)
+    name = max(NARROWEST_NAME, min(widths["hook"], room, LONGEST_NAME))
+    scale = _Scale(report, min(WIDEST_BAR, room - name - GAP) if heads is _HEADS else 0, _marks(console))
+    has_bars = scale.width >= NARROWEST_BAR
+    table = Table(box=None, padding=(0, 1))
+    for head in heads[:-1]:
+        justify: JustifyMethod = "right" if head in {"ran", "of"} else "left"
+        width = name if head == "hook" else None
+        table.add_column(head, no_wrap=True, justify=justify, max_width=width, overflow=scale.marks.overflow)
+    if has_bars:
         table.add_column(scale.heading, no_wrap=True)
-    table.add_column(_HEAD[-1], no_wrap=True)
-    for hook, (*cells, ending) in zip(report.hooks, rows, strict=True):
+    table.add_column(heads[-1], no_wrap=True)
+    for hook, row in zip(report.hooks, rows, strict=True):
         color = _COLORS.get(hook.status, "")
-        bar = [scale.bar(hook, color)] if scale.width >= NARROWEST_BAR else []
-        table.add_row(*cells, *bar, Text(ending, style=color))
+        bar = [scale.bar(hook, color)] if has_bars else []
+        table.add_row(*(row[head] for head in heads[:-1]), *bar, Text(row[heads[-1]], style=color))
     console.print()
-    console.print(table)
+    _print_hanging(console, Text(), Text(_title(report), style="bold"))
+    _print_table(console, table)
     _print_hanging(console, Text(" "), Text(scale.legend, style="dim"))
 
 
-_HEAD: Final = ("stage", "hook", "ran", "of", "status")
+_HEADS: Final = ("stage", "hook", "ran", "of", "status")
+
+_MAIN_HEADS: Final = ("hook", "status")
+"""What is left of them where there is no room for all."""
 
 
-def _cells(hook: HookReport) -> Sequence[str]:
-    """The texts beside the bar."""
+def _cells(hook: HookReport) -> Mapping[str, str]:
+    """The texts beside the bar, by their heads."""
     ran = format_duration(hook.seconds) if hook.seconds is not None else ""
     allowed = format_duration(hook.allowed_seconds) if hook.allowed_seconds is not None else ""
-    return str(hook.stage), hook.name, ran, allowed, hook.status
+    return dict(zip(_HEADS, (str(hook.stage), hook.name, ran, allowed, hook.status), strict=True))
+
+
+def _room(console: Console, widths: Mapping[str, int], heads: Sequence[str]) -> int:
+    """What the other columns leave for the name and the bar."""
+    return console.width - sum(widths[head] for head in heads if head != "hook") - len(heads) * GAP
+
+
+def _print_table(console: Console, table: Table) -> None:
+    """Print a table; where nobody sees the blanks at the ends of its rows, without them."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    for line in console.render_lines(table, pad=False):
+        console.print("".join(segment.text for segment in line).rstrip(), markup=False, soft_wrap=True)
 
 
 def show_judgement(console: Console, judgement: Judgement) -> None:
@@ -164,14 +202,33 @@ def _title(report: DrainReport) -> str:
     return f"{report.event}: noticed with {format_duration(report.seconds_left)} to go"
 
 
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """The characters of a bar."""
+
+    busy: str
+    idle: str
+    notice: str
+    deadline: str
+    given_up: str
+    overflow: OverflowMethod = "ellipsis"
+
+
+def _marks(console: Console) -> _Marks:
+    if console.options.ascii_only:
+        return _Marks(busy="#", idle=".", notice=":", deadline="|", given_up="x", overflow="crop")
+    return _Marks(busy="█", idle="·", notice="┆", deadline="┃", given_up="✗")
+
+
 class _Scale:
     """Maps the time of a drain to columns; a deadline far behind the last hook stays outside."""
 
-    def __init__(self, report: DrainReport, width: int) -> None:
+    def __init__(self, report: DrainReport, width: int, marks: _Marks) -> None:
         self.width = width
+        self.marks = marks
         self._began = _time(report.began_at)
         self._deadline = self._seconds(report.deadline)
-        self._notice = self._seconds(report.notice_seen_at)
+        self._notice = max(0.0, self._seconds(report.notice_seen_at))
         ends = [self._seconds(hook.ended_at) for hook in report.hooks if hook.ended_at]
         busy = max([1.0, self._notice, *ends])
         self._shows_deadline = self._deadline <= 3 * busy
@@ -186,20 +243,20 @@ class _Scale:
     def legend(self) -> str:
         """What the marks mean; times are seconds after the drain began."""
         deadline = f"deadline at {format_duration(self._deadline)}"
-        deadline = f"┃ {deadline}" if self._shows_deadline else f"{deadline}, outside"
-        return f"┆ noticed at {format_duration(self._notice)}   {deadline}"
+        deadline = f"{self.marks.deadline} {deadline}" if self._shows_deadline else f"{deadline}, outside"
+        return f"{self.marks.notice} noticed at {format_duration(self._notice)}   {deadline}"
 
     def bar(self, hook: HookReport, color: str) -> Text:
         """The span of a hook; a cross where it was given up."""
-        columns = [Text("·", style="dim") for _ in range(self.width)]
-        columns[self._column(self._notice)] = Text("┆", style="magenta")
+        columns = [Text(self.marks.idle, style="dim") for _ in range(self.width)]
+        columns[self._column(self._notice)] = Text(self.marks.notice, style="magenta")
         if self._shows_deadline:
-            columns[self._column(self._deadline)] = Text("┃", style="bold")
+            columns[self._column(self._deadline)] = Text(self.marks.deadline, style="bold")
         if hook.started_at and hook.ended_at:
             first, last = self._column(self._seconds(hook.started_at)), self._column(self._seconds(hook.ended_at))
-            columns[first : last + 1] = [Text("█", style=color)] * (last + 1 - first)
+            columns[first : last + 1] = [Text(self.marks.busy, style=color)] * (last + 1 - first)
         elif hook.ended_at and hook.status in CUT:
-            columns[self._column(self._seconds(hook.ended_at))] = Text("✗", style=color)
+            columns[self._column(self._seconds(hook.ended_at))] = Text(self.marks.given_up, style=color)
         return Text.assemble(*columns)
 
     def _seconds(self, moment: str) -> float:

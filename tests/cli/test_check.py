@@ -1,6 +1,7 @@
 """``spotwatch check``: what it finds, how bad it is, and what it says to do."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,11 +31,17 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def check(main: Main, service: MetadataService, file: Path) -> Check:
-    """Check settings against the fake service: the exit code, and the findings."""
+    """Check settings against the fake service, with directories of ours: the exit code, and the findings."""
+    ours = [
+        f"metadata.endpoint={service.url}",
+        f"state.directory={file.parent}/state",
+        f"state.runtime_directory={file.parent}/run",
+    ]
+    options = [word for setting in ours for word in ("--set", setting)]
 
     def check(settings: str, *words: str) -> tuple[int, list[dict[str, str]]]:
         file.write_text(settings)
-        code, out, err = main("check", "--json", "-c", str(file), "--set", f"metadata.endpoint={service.url}", *words)
+        code, out, err = main("check", "--json", "-c", str(file), *options, *words)
         assert err == ""
         return code, json.loads(out)
 
@@ -84,6 +91,58 @@ class TestSettings:
         code, findings = check(hook(on=["terminate", "stop"]))
         assert code == 0
         assert of(findings, "settings", "warning") == ["no hook is for hibernate"]
+
+    @pytest.mark.parametrize("which", ["the file", "its directory", "a drop-in", "their directory"])
+    def test_what_others_could_write_is_a_problem(self, check: Check, tmp_path: Path, which: str) -> None:
+        (tmp_path / "spotwatch.d").mkdir()
+        (tmp_path / "spotwatch.d" / "a.toml").touch()
+        (tmp_path / "spotwatch.toml").touch()
+        place = {
+            "the file": tmp_path / "spotwatch.toml",
+            "its directory": tmp_path,
+            "a drop-in": tmp_path / "spotwatch.d" / "a.toml",
+            "their directory": tmp_path / "spotwatch.d",
+        }[which]
+        place.chmod(0o757)
+        code, findings = check(hook(timeout="10s"))
+        assert code == 1
+        (problem,) = of(findings, "settings", "problem")
+        assert problem.startswith(f"{place} can be written by others than its owner (")
+
+    def test_a_directory_without_drop_ins_counts_too(self, check: Check, file: Path) -> None:
+        file.with_suffix(".d").mkdir()
+        file.with_suffix(".d").chmod(0o757)
+        assert len(of(check(hook())[1], "settings", "problem")) == 1
+
+    def test_a_poll_that_eats_the_notice_is_a_warning(self, check: Check) -> None:
+        code, findings = check(f'{hook(timeout="10s")}\n[metadata]\npoll_interval = "30s"')
+        assert code == 0
+        assert of(findings, "settings", "warning") == [
+            "metadata.poll_interval: 30 s of a notice may be over before it is seen"
+        ]
+
+    def test_times_that_leave_nothing_for_hooks_are_a_problem(self, check: Check) -> None:
+        code, findings = check(f'{hook(timeout="10s")}\n[drain]\nmargin = "100s"\nkill_grace = "20s"')
+        assert code == 1
+        assert of(findings, "settings", "problem") == [
+            "drain.margin and drain.kill_grace keep 2 min: nothing is left for hooks"
+        ]
+
+
+class TestState:
+    def test_a_directory_that_cannot_be_made_is_a_problem(self, check: Check, file: Path) -> None:
+        words = ["--set", f"state.directory={file}/state", "--set", f"state.runtime_directory={file}"]
+        code, findings = check(hook(timeout="10s"), *words)
+        assert code == 1
+        assert of(findings, "state", "problem") == [
+            f"state.directory: {file}/state cannot be made: {file} is not a directory",
+            f"state.runtime_directory: {file} is not a directory",
+        ]
+
+    def test_nothing_is_made(self, check: Check, tmp_path: Path) -> None:
+        _, findings = check(hook())
+        assert of(findings, "state") == []
+        assert [path.name for path in tmp_path.iterdir()] == ["spotwatch.toml"]
 
 
 class TestMetadata:
@@ -151,6 +210,16 @@ class TestHooks:
         code, findings = check(hook(**{key: "no-such"}))
         assert code == 1
         assert of(findings, "hook") == [f'a: there is no {what} "no-such"']
+
+    def test_that_we_are_not_root_and_could_not_become_its_user_is_a_warning(
+        self, check: Check, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 123456789)
+        code, findings = check(hook(user="0", timeout="10s"))
+        assert code == 0
+        assert of(findings, "hook", "warning") == [
+            "a: needs root for its user or group; checked as 123456789, not as root"
+        ]
 
 
 class TestBudget:

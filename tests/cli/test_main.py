@@ -165,6 +165,30 @@ class TestOutput:
         assert done.returncode == 78
         assert "/no/such/?.toml: there is no such file" in done.stderr
 
+    @pytest.mark.parametrize(
+        "words", [["simulate"], ["hook", "run-parts", "--dry-run", "/bin"]], ids=["at once", "a long one"]
+    )
+    def test_a_full_disk_in_the_middle_of_a_command_is_no_bug_either(self, tmp_path: Path, words: list[str]) -> None:
+        told = b"spotwatch: the output cannot be written: No space left on device\n"
+        with open("/dev/full", "wb") as full:
+            assert run_into(full, tmp_path, *words) == (74, told)
+
+    def test_a_reader_that_leaves_in_the_middle_is_no_failure_of_the_rehearsal(self, tmp_path: Path) -> None:
+        words = command_line("simulate", "--at", "0s terminate 20s")
+        with subprocess.Popen(
+            words, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            process.stdout.close()
+            assert process.wait(PATIENCE) == 128 + 13
+            assert process.stderr is not None
+            assert process.stderr.read() == b""
+        assert list(tmp_path.glob("spotwatch-rehearsal-*")) == []
+
+    def test_an_error_that_is_not_about_the_output_is_a_bug(self, fake: Main) -> None:
+        assert fake(failing(PermissionError(13, "Permission denied")))[0] == 70
+
     def test_no_output_at_all_is_no_bug(self, tmp_path: Path) -> None:
         words = ["sh", "-c", 'exec "$@" >&-', "sh", *command_line("--version")]
         done = subprocess.run(words, stderr=subprocess.PIPE, env=environment(tmp_path), timeout=PATIENCE)
@@ -222,4 +246,9 @@ class TestHelp:
             return {kind.exit_code}.union(*(codes(below) for below in kind.__subclasses__()))
 
         _, out, _ = main("--help")
-        assert all(f"\n  {code}  " in out for code in codes(SpotwatchError))
+        assert all(f"\n  {code}  " in out for code in codes(SpotwatchError) | {74, 130, 141})
+
+    @pytest.mark.parametrize("name", cli.COMMANDS)
+    def test_each_names_the_exit_codes_that_every_command_has(self, main: Main, name: str) -> None:
+        _, out, _ = main(name, "--help")
+        assert all(f"\n  {code} " in out for code in (70, 74, 130, 141))

@@ -64,6 +64,10 @@ RUNS: dict[str, Run] = {
         ("--at", "0.2s terminate 20s"), QUICK + hook("save", "echo no space left; exit 3"), {"COLUMNS": "46"}
     ),
     "missing": Run(("--at", "0.2s terminate 20s"), QUICK + '[[hook]]\nname = "gone"\ncommand = ["/no/such/program"]\n'),
+    "shutdown": Run(
+        ("--at", "0.2s terminate 20s"),
+        QUICK + "[drain]\non_shutdown = true\n" + hook("a", "exit 0", 'on = ["terminate", "shutdown"]'),
+    ),
     "trouble": Run(("--at", "0.2s trouble refused 500ms", "--at", "0.8s lifecycle Terminated"), QUICK),
 }
 """All are played side by side, the longest first, since they mostly wait."""
@@ -124,6 +128,11 @@ class TestVerdicts:
         assert done.returncode == 1
         assert "gone was not started: " in done.stdout.splitlines()[-1]
         assert "/no/such/program" in done.stdout.splitlines()[-1]
+
+    def test_the_end_of_a_rehearsal_is_no_shutdown(self, performed: Performed) -> None:
+        done = performed("shutdown")
+        assert done.returncode == 0, done.stdout
+        assert " daemon drain for shutdown " not in done.stdout
 
     def test_a_narrow_terminal_gets_no_wrapped_timeline(self, performed: Performed) -> None:
         rows = performed("failing").stdout.splitlines()
@@ -324,11 +333,14 @@ class TestServe:
 
 
 def test_without_rich_there_is_still_json(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "spotwatch.simulate.view", raising=False)
     monkeypatch.setitem(sys.modules, "rich.console", None)
     code, _, err = main("simulate")
     assert code == 64
-    assert err.startswith("spotwatch: the rehearsal's view needs the package rich\nhint: pip install")
-    assert "--json" in err
+    assert err == (
+        "spotwatch: the rehearsal's view needs the package rich\n"
+        "hint: install the extra as the README does: pip install '.[simulate]'; or use --json\n"
+    )
 
 
 class TestDefault:

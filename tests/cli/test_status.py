@@ -107,6 +107,17 @@ def test_without_any_status_the_last_drain_is_told_all_the_same(status: Main, re
     assert "hint: start it with 'systemctl start spotwatch'" in err
 
 
+def test_every_trouble_that_the_daemon_is_in_is_a_line(status: Main, records: Records) -> None:
+    records.show_status({**STATUS, "trouble": ["the disk is full", "no answer"]})
+    assert "\ntrouble           the disk is full\ntrouble           no answer\n" in status()[1]
+
+
+@pytest.mark.parametrize("document", [STATUS, {**STATUS, "trouble": []}], ids=["absent", "empty"])
+def test_no_trouble_is_no_line(status: Main, records: Records, document: dict[str, Any]) -> None:
+    records.show_status(document)
+    assert "trouble" not in status()[1]
+
+
 class TestLastDrain:
     def test_it_is_told_hook_by_hook(self, status: Main, records: Records) -> None:
         keep(
@@ -135,11 +146,45 @@ class TestLastDrain:
         keep(records, make_report(drain="1"), make_report(drain="2"), make_report(drain="3", event="start"))
         assert "last drain        2: drained\n" in status()[1]
 
-    def test_reports_that_cannot_be_read_are_not_taken_for_none(self, status: Main, state: StateSettings) -> None:
-        Path(state.directory).touch()
-        code, out, err = status()
-        assert (code, out) == (73, "")
-        assert "reports cannot be read: Not a directory\nhint: " in err
+    def test_a_hook_whose_exit_code_is_not_to_be_had_and_one_that_was_lost(
+        self, status: Main, records: Records
+    ) -> None:
+        ended = make_hook_report("a", 0.0, 2.0, status="ended", exit_code=None)
+        lost = make_hook_report("b", None, stage=20, status="lost", reason="the daemon died meanwhile")
+        keep(records, make_report(ended, lost))
+        assert status()[1].splitlines()[-2:] == [
+            "  stage 10        a: ended after 2 s with an unknown exit code",
+            "  stage 20        b: lost (the daemon died meanwhile)",
+        ]
+
+
+class TestReportsThatCannotBeRead:
+    @pytest.fixture(autouse=True)
+    def unreadable(self, records: Records, state: StateSettings) -> None:
+        """Not even by root: a file is in the place of their directory."""
+        records.show_status(STATUS)
+        Path(state.directory, "reports").rmdir()
+        Path(state.directory, "reports").touch()
+
+    def test_the_live_status_is_shown_all_the_same_and_who_may_read_them(
+        self, status: Main, state: StateSettings
+    ) -> None:
+        with DirectoryLock(state.runtime_directory):
+            code, out, err = status()
+        assert (code, err) == (0, "")
+        assert "\ndoing             watching\n" in out
+        assert out.splitlines()[-2:] == [
+            f"last drain        {state.directory}/reports cannot be read: Not a directory",
+            "                  hint: run 'sudo spotwatch status', or the same as the daemon's user",
+        ]
+
+    def test_without_a_daemon_it_is_69(self, status: Main) -> None:
+        assert status()[0] == 69
+
+    def test_json_does_not_take_them_for_none(self, status: Main) -> None:
+        document = json.loads(status("--json")[1])
+        assert document["last_drain"] is None
+        assert document["last_drain_problem"].endswith("reports cannot be read: Not a directory")
 
 
 class TestJson:

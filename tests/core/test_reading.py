@@ -91,6 +91,13 @@ def test_an_endpoint_is_a_host_and_perhaps_a_port(address: str) -> None:
     assert "http://169.254.169.254" in refusal(reading.read_endpoint, address)
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"), [("a b é ☃", "a b é ☃"), ("a\n\t\x1b[2J\0", r"a\n\t\x1b[2J\x00"), ("\u202e", r"\u202e")]
+)
+def test_a_printable_text_is_one_line_that_does_nothing(text: str, shown: str) -> None:
+    assert reading.printable(text) == shown
+
+
 def test_a_relative_path_is_named_in_its_refusal() -> None:
     assert '"state" depends on where the daemon was started' in refusal(reading.read_absolute_path, "state")
 

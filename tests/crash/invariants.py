@@ -8,10 +8,13 @@ from datetime import datetime
 from spotwatch.core.deadline import LEAST_SECONDS
 from spotwatch.core.hook import Hook, HookStatus
 from spotwatch.core.report import DrainReport, HookReport, Verdict
-from tests.crash.lives import Run, Story
+from tests.crash.lives import Death, Run, Story
 
 NOTICE_SECONDS = 1.5
 """How far a deadline may be from the time that AWS names, which is in whole seconds, as is the ``Date`` header."""
+
+RESTART_SECONDS = 0.5
+"""A daemon that comes back later than this before the deadline cannot be asked to have kept it."""
 
 RAN = {HookStatus.SUCCEEDED, HookStatus.FAILED, HookStatus.ENDED}
 CUT_SHORT = {HookStatus.TIMED_OUT, HookStatus.KILLED}
@@ -75,6 +78,8 @@ def _of_the_deadline(story: Story, report: DrainReport) -> Iterator[str]:
     named = max(_seconds(report.notice_time or ""), _seconds(report.notice_seen_at) + LEAST_SECONDS)
     if abs(deadline - named) > NOTICE_SECONDS:
         yield f"the deadline {report.deadline} is not the notice's {report.notice_time}"
+    if story.up_at[-1] > deadline - RESTART_SECONDS:
+        return  # nobody lived to keep it; what is left to do then is a true report
     for run in story.runs:
         if max(run.started, _over_at(run, story, report)) >= deadline:
             yield f"{run} reached into the deadline {deadline}"
@@ -99,6 +104,17 @@ def _of_adoption(story: Story) -> Iterator[str]:
     for life, hook in story.starts():
         if (life, hook) in adoptions:
             yield f"{hook} was adopted by life {life}, and started again"
+    if story.crash.death is Death.DAEMON:
+        for run in _given_no_end(story):
+            yield f"{run} went on when the daemon died, and was ended instead of adopted"
+
+
+def _given_no_end(story: Story) -> Iterator[Run]:
+    """The runs that were killed, though the hook was then run again or called lost."""
+    (report,) = story.reports
+    lost = {outcome.name for outcome in report.hooks if outcome.status == HookStatus.LOST}
+    last = {run.hook: run for run in story.runs}
+    return (run for run in story.runs if run.ended is None and (run != last[run.hook] or run.hook in lost))
 
 
 def _of_the_hook(story: Story, hook: Hook, report: DrainReport) -> Iterator[str]:

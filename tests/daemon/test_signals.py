@@ -148,7 +148,7 @@ def test_sighup_during_a_drain_leaves_the_drain_as_it_was(tmp_path: Path) -> Non
         assert statuses(daemon.report("terminate")) == {"gate": "succeeded", "last": "succeeded"}
 
 
-def test_a_daemon_that_was_killed_in_a_drain_can_be_started_again_and_drains(tmp_path: Path) -> None:
+def test_a_daemon_that_was_killed_in_a_drain_goes_on_with_it_when_it_is_started_again(tmp_path: Path) -> None:
     hooks = hook("gate", GATE, stage=1), hook("last", COUNT, stage=2)
     with MetadataService() as service:
         service.interrupt("terminate", from_now(60))
@@ -157,7 +157,7 @@ def test_a_daemon_that_was_killed_in_a_drain_can_be_started_again_and_drains(tmp
             killed.signal(SIGKILL)
             assert killed.exit_code(AT_ONCE) == -SIGKILL
             with DaemonProcess(tmp_path, *hooks, endpoint=service.url) as restarted:
-                restarted.record("drain-began")
+                restarted.record("drain-resumed")
                 (tmp_path / "go").touch()
                 report = restarted.report("terminate")
                 restarted.wait_for(lambda: not killed.survivors(), "the end of the hook that was left alone")

@@ -94,6 +94,10 @@ class MortalMachine(ManualMachine):
         self._happened.clear()
         self._adopted = set()
 
+    def forget_signals(self) -> None:
+        """No signal is on its way to anybody."""
+        self._happened.clear()
+
     def hibernate(self, seconds: float) -> None:
         """The boot clock goes on, and nothing else."""
         self._boot += seconds

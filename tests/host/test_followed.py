@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,12 @@ def wait_for(path: Path) -> str:
         assert time.monotonic() < limit, f"{path} never came"
         time.sleep(0.01)
     return path.read_text().strip()
+
+
+def stop(process: FollowedProcess, *, hurry: bool) -> tuple[int, list[str]]:
+    """Its exit code, and its last lines."""
+    heard: list[str] = []
+    return process.stop(heard.extend, hurry=hurry), heard
 
 
 def is_alive(pid: str) -> bool:
@@ -78,34 +84,47 @@ def test_reading_after_the_end_waits_all_the_same_so_that_nobody_spins() -> None
 def test_a_program_that_obeys_the_first_signal_says_its_last_words() -> None:
     with sh("trap 'echo bye >&2; exit 3' TERM; echo up >&2; while :; do sleep 0.01; done") as process:
         assert process.read_lines(time.monotonic() + PATIENCE) == ["up"]
-        assert process.stop(hurry=False) == (3, ["bye"])
+        assert stop(process, hurry=False) == (3, ["bye"])
+
+
+def test_its_last_words_are_heard_when_they_are_said() -> None:
+    heard: dict[str, float] = {}
+
+    def hear(lines: Sequence[str]) -> None:
+        heard.update(dict.fromkeys(lines, time.monotonic()))
+
+    script = "trap 'echo first >&2; sleep 0.3; echo second >&2; exit' TERM; echo up >&2; while :; do sleep 0.01; done"
+    with sh(script) as process:
+        assert process.read_lines(time.monotonic() + PATIENCE) == ["up"]
+        process.stop(hear, hurry=False)
+    assert heard["second"] - heard["first"] > 0.2
 
 
 def test_a_program_that_has_ended_keeps_its_exit_code() -> None:
     with sh("exit 4") as process:
         assert list(lines(process)) == []
-        assert process.stop(hurry=False) == (4, [])
+        assert stop(process, hurry=False) == (4, [])
 
 
 def test_a_program_that_obeys_only_the_second_sigterm_gets_it_soon_if_one_hurries() -> None:
     script = "trap 'n=$((n+1)); [ $n = 2 ] && exit 5' TERM; echo up >&2; while :; do sleep 0.01; done"
     with sh(script) as process:
         assert process.read_lines(time.monotonic() + PATIENCE) == ["up"]
-        assert process.stop(hurry=True) == (5, [])
+        assert stop(process, hurry=True) == (5, [])
 
 
 @pytest.mark.usefixtures("impatient")
 def test_a_program_that_obeys_no_sigterm_is_killed() -> None:
     with sh("trap '' TERM; echo up >&2; while :; do sleep 0.01; done") as process:
         assert process.read_lines(time.monotonic() + PATIENCE) == ["up"]
-        assert process.stop(hurry=False) == (-signal.SIGKILL, [])
+        assert stop(process, hurry=False) == (-signal.SIGKILL, [])
 
 
 @pytest.mark.usefixtures("impatient")
 def test_a_program_that_has_closed_its_standard_error_is_stopped_like_any_other() -> None:
     with sh("exec 2>&-; sleep 60") as process:
         assert list(lines(process)) == []
-        assert process.stop(hurry=False) == (-signal.SIGTERM, [])
+        assert stop(process, hurry=False) == (-signal.SIGTERM, [])
 
 
 @pytest.mark.parametrize("leave", ["", "setsid "], ids=["in its session", "in a session of its own"])
@@ -114,7 +133,7 @@ def test_nothing_is_left_of_a_program_that_was_killed(tmp_path: Path, leave: str
     with sh(script, str(tmp_path / "pid")) as process:
         grandchild = wait_for(tmp_path / "pid")
         os.kill(process.pid, signal.SIGKILL)
-        assert process.stop(hurry=False)[0] == -signal.SIGKILL
+        assert stop(process, hurry=False)[0] == -signal.SIGKILL
         assert is_alive(grandchild)
     assert not is_alive(grandchild)
 

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from spotwatch.core.process import Command
-from spotwatch.host.inspection import find_program, who_else_could_change_it, why_it_would_not_start
+from spotwatch.host.inspection import (
+    find_program,
+    only_root_could_start,
+    user_name,
+    who_else_could_change_command,
+    why_it_could_not_be_used,
+    why_it_would_not_start,
+)
 from tests.host.conftest import needs_root
 
 
@@ -36,7 +43,7 @@ def command(program: Path) -> Command:
 
 def dangers(command: Command, below: Path) -> list[str]:
     """The dangers in and below a directory; what is above belongs to the machine under test."""
-    found = who_else_could_change_it(command)
+    found = who_else_could_change_command(command)
     return [danger for danger in found if Path(danger.split(" can be ")[0]).is_relative_to(below)]
 
 
@@ -69,14 +76,61 @@ class TestWhyItWouldNotStart:
         program.unlink()
         program.symlink_to(program.name)
         assert list(why_it_would_not_start(command)) == [f"{program} does not exist"]
-        assert list(who_else_could_change_it(command)) == []
+        assert list(who_else_could_change_command(command)) == []
 
     def test_a_path_that_is_too_long_cannot_be_looked_at(self, command: Command) -> None:
         endless = replace(command, argv=("/" + "a" * 300,))
         assert [problem.partition(" cannot be looked at: ")[2] for problem in why_it_would_not_start(endless)] == [
             "File name too long"
         ]
-        assert list(who_else_could_change_it(endless)) == []
+        assert list(who_else_could_change_command(endless)) == []
+
+
+class TestWhetherOnlyRootCouldStartIt:
+    @pytest.fixture
+    def nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 65534)
+        monkeypatch.setattr(os, "getegid", lambda: 65534)
+
+    @pytest.mark.usefixtures("nobody")
+    @pytest.mark.parametrize(
+        ("user", "group", "expected"),
+        [
+            (None, None, False),
+            ("65534", None, False),
+            ("65534", "65534", False),
+            ("0", None, True),
+            (None, "0", True),
+        ],
+    )
+    def test_another_user_or_group_is_for_root_to_become(
+        self, command: Command, user: str | None, group: str | None, expected: bool
+    ) -> None:
+        assert only_root_could_start(replace(command, user=user, group=group)) is expected
+
+    def test_root_can_become_anybody(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        assert not only_root_could_start(replace(command, user="65534", group="65534"))
+
+
+class TestWhyItCouldNotBeUsed:
+    def test_a_directory_that_is_there_or_can_be_made_is_fine_and_is_not_made(self, place: Path) -> None:
+        assert why_it_could_not_be_used(place) == ""
+        assert why_it_could_not_be_used(place / "a" / "b") == ""
+        assert list(place.iterdir()) == []
+
+    def test_a_file_in_its_place_or_in_its_way(self, program: Path) -> None:
+        assert why_it_could_not_be_used(program) == f"{program} is not a directory"
+        below = program / "a"
+        assert why_it_could_not_be_used(below) == f"{below} cannot be made: {program} is not a directory"
+
+    def test_a_directory_that_we_may_not_write_to(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "access", lambda path, _mode: path != place)
+        assert why_it_could_not_be_used(place) == f"{place} cannot be written by {user_name()}"
+
+    def test_a_user_without_a_name_is_a_number(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 123456789)
+        assert user_name() == "123456789"
 
 
 class TestWhichProgram:
@@ -123,4 +177,4 @@ class TestWhoElseCouldChangeIt:
         assert len(dangers(command, place)) == count
 
     def test_a_program_that_does_not_exist_cannot_be_changed(self, command: Command) -> None:
-        assert list(who_else_could_change_it(replace(command, argv=("/no/such",)))) == []
+        assert list(who_else_could_change_command(replace(command, argv=("/no/such",)))) == []

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -50,10 +50,13 @@ class ScriptedDaemon:
             time.sleep(max(0.0, until - time.monotonic()))
         return said
 
-    def stop(self, *, hurry: bool) -> tuple[int, list[str]]:
+    def stop(self, hear: Callable[[Sequence[str]], None], *, hurry: bool) -> int:
         self.stopped.append("in a hurry" if hurry else "at leisure")
         self.ended = True
-        return self._exit_code, [json.dumps(record) for record in self._last_words]
+        for record in self._last_words:
+            time.sleep(0.1)
+            hear([json.dumps(record)])
+        return self._exit_code
 
 
 @pytest.fixture(autouse=True)
@@ -120,6 +123,20 @@ def test_what_happens_is_told_in_order_by_the_scenario_and_by_the_daemon(play: P
         ("daemon", "daemon-stopped"),
     ]
     assert [round(line.at, 1) for line in lines[:2]] == [0.0, pytest.approx(0.1, abs=0.06)]
+
+
+def test_what_the_daemon_says_while_it_is_stopped_has_its_own_time(play: Play, lines: list[Line]) -> None:
+    play(ScriptedDaemon((0.0, STARTED), last_words=({"event": "a"}, {"event": "b"})))
+    first, second = lines[-2:]
+    assert 0.05 < second.at - first.at < 1.0
+
+
+def test_an_event_that_is_only_recorded_is_told_with_the_one_that_the_drain_is_for(
+    play: Play, lines: list[Line]
+) -> None:
+    recorded = {"event": "event-recorded", "event_kind": "rebalance"}
+    play(ScriptedDaemon((0.0, STARTED), (0.05, began()), (0.07, ended()), (0.1, recorded)), "0s terminate 5s")
+    assert lines[-1].values == {"event_kind": "rebalance", "drain_for": "terminate"}
 
 
 def test_the_steps_happen_on_the_service(play: Play, service: MetadataService) -> None:

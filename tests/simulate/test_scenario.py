@@ -132,9 +132,9 @@ class TestMistakes:
             ("2s trouble gremlins", '"gremlins" is not known; known are refused, '),
             ("2s trouble slow soon", '"soon" is not a duration'),
             ("2s trouble slow 1s 1s", "words are missing or too many"),
-            ("9999d rebalance", '"9999d" is too long'),
-            ("2s terminate 99999999999d", '"99999999999d" is too long'),
-            ("2s terminate -99999999999d", '"99999999999d" is too long'),
+            ("9999d rebalance", '"9999d" is longer than a year'),
+            ("2s terminate 99999999999d", '"99999999999d" is longer than a year'),
+            ("2s terminate -99999999999d", '"99999999999d" is longer than a year'),
         ],
     )
     def test_a_line_that_is_not_understood_is_told_with_its_reason(self, line: str, why: str) -> None:

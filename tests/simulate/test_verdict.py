@@ -46,7 +46,6 @@ class TestCut:
         ("hook", "how"),
         [
             (cut(allowed=10.0, timeout=20.0), "slow was cut after 10 s, 10 s short of its timeout of 20 s"),
-            (cut(allowed=20.0, ran=22.0), "slow was cut after 22 s, at its timeout of 20 s"),
             (cut(timeout=None), "slow was cut after 10 s, when its time was up"),
             (given_up(), "late was given up: 0.1 s left"),
         ],
@@ -60,11 +59,19 @@ class TestCut:
         assert sentence == "not drained in time: a was cut after 10 s, 10 s short of its timeout of 20 s (and 2 more)"
         assert [problem.split()[0] for problem in problems] == ["a", "b", "c"]
 
+    def test_a_hook_that_reached_its_own_timeout_had_time_to_spare(self) -> None:
+        assert judged(cut(allowed=20.0, ran=22.0), seconds_to_spare=98.0) == (
+            False,
+            "drained with 98 s to spare, but not in good order",
+            ("slow was cut after 22 s, at its own timeout of 20 s",),
+        )
+
 
 class TestOtherFailures:
     @pytest.mark.parametrize(
         ("values", "problem"),
         [
+            ({"status": "lost", "reason": "the daemon died meanwhile"}, "a was lost: the daemon died meanwhile"),
             ({"status": "failed", "exit_code": 3}, "a failed with exit code 3"),
             ({"status": "failed", "exit_code": None, "signal": 11}, "a was ended by SIGSEGV"),
             ({"status": "failed", "exit_code": None, "signal": 99}, "a was ended by signal 99"),
@@ -82,6 +89,9 @@ class TestOtherFailures:
 
     def test_what_could_not_be_written_down_is_a_failure(self) -> None:
         assert judged(not_recorded=("report: the disk is full",))[2] == ("not recorded: report: the disk is full",)
+
+    def test_a_hook_whose_exit_code_nobody_knows_is_none(self) -> None:
+        assert judged(make_hook_report("a", status="ended", exit_code=None))[0]
 
     def test_a_hook_that_a_stronger_event_made_needless_is_none(self) -> None:
         assert judged(make_hook_report("a", None, status="superseded"))[0]

@@ -1,13 +1,15 @@
 """What a rehearsal looks like at the widths that terminals have."""
 
 from collections.abc import Callable
-from io import StringIO
-from typing import Any
+from io import BytesIO, StringIO, TextIOWrapper
+from typing import Any, TextIO
 
 import pytest
 from rich.console import Console
 
+from spotwatch.core.hook import HookStatus
 from spotwatch.core.report import DrainReport
+from spotwatch.simulate import view
 from spotwatch.simulate.rehearsal import Line
 from spotwatch.simulate.verdict import Judgement
 from spotwatch.simulate.view import show_judgement, show_line, show_timeline
@@ -32,11 +34,15 @@ CLOSE = make_report(
 )
 
 
-def rendered(show: Callable[[Console], None], width: int = 80, *, terminal: bool = False) -> list[str]:
-    """The rows that something is shown as, without colors."""
-    file = StringIO()
+def printed(file: TextIO, show: Callable[[Console], None], width: int = 80, *, terminal: bool = False) -> None:
     show(Console(file=file, width=width, highlight=False, force_terminal=terminal, color_system=None))
-    return [row.rstrip() for row in file.getvalue().splitlines()]
+
+
+def rendered(show: Callable[[Console], None], width: int = 80, *, terminal: bool = False) -> list[str]:
+    """The rows that something is shown as, without colors; a terminal's without the blanks that nobody sees there."""
+    file = StringIO()
+    printed(file, show, width, terminal=terminal)
+    return [row.rstrip() if terminal else row for row in file.getvalue().splitlines()]
 
 
 def line(name: str, at: float = 7.0, who: str = "daemon", level: str = "info", **values: Any) -> Line:
@@ -94,6 +100,18 @@ class TestLines:
             (
                 line("metadata-failure", message="no answer", hint="look", item="x"),
                 "   7.0 s  daemon no answer (look)",
+            ),
+            (
+                line("hook-ended", hook="a", stage=10, status="ended", seconds=0.5, exit_code=None, signal=None),
+                "   7.0 s  daemon a ended after 0.5 s with an unknown exit code",
+            ),
+            (
+                line("event-recorded", event_kind="rebalance", drain_for="terminate"),
+                "   7.0 s  daemon rebalance is only recorded, terminate is stronger",
+            ),
+            (
+                line("event-recorded", event_kind="terminate", drain_for="terminate"),
+                "   7.0 s  daemon terminate is only recorded, its deadline is no closer",
             ),
             (line("event-withdrawn", event_kind="stop"), "   7.0 s  daemon event-withdrawn event_kind=stop"),
             (line("no record of ours", level="error"), "   7.0 s  daemon no record of ours"),
@@ -171,6 +189,36 @@ class TestTimeline:
         assert all(len(row) <= width for row in rows)
         assert [row.split()[0] for row in rows[3:8]] == ["10", "20", "20", "30", "40"]
         assert not any("·" in row for row in rows)
+
+    def test_a_very_narrow_one_gets_names_and_endings_only(self) -> None:
+        rows = rendered(lambda console: show_timeline(console, REPORT), 40, terminal=True)
+        assert all(len(row) <= 40 for row in rows)
+        assert rows[2].split() == ["hook", "status"]
+        assert [row.split() for row in rows[3:6]] == [
+            ["stop-taking-jobs", "succeeded"],
+            ["leave-load-balancer", "succeeded"],
+            ["finish-requests", "timed-out"],
+        ]
+
+    @pytest.mark.parametrize("width", [30, 40, 46, 80, 120])
+    def test_where_it_is_kept_no_row_ends_with_blanks(self, width: int) -> None:
+        rows = rendered(lambda console: show_timeline(console, REPORT), width)
+        assert [row for row in rows if row != row.rstrip()] == []
+
+    @pytest.mark.parametrize("report", [REPORT, CLOSE, make_report(make_hook_report("x" * 100))])
+    def test_where_there_is_only_ascii_it_is_drawn_with_that(self, report: DrainReport) -> None:
+        file = TextIOWrapper(BytesIO(), encoding="ascii")
+        printed(file, lambda console: show_timeline(console, report))
+        file.seek(0)
+        assert "#" in file.read()
+
+    def test_a_notice_is_never_before_the_drain(self) -> None:
+        report = make_report(make_hook_report("a"), notice_seen_at=moment(-0.04))
+        assert rendered(lambda console: show_timeline(console, report))[-1].startswith(" ┆ noticed at 0 s ")
+
+    @pytest.mark.parametrize("status", HookStatus)
+    def test_every_status_has_a_color(self, status: HookStatus) -> None:
+        assert view._COLORS[status]
 
     def test_a_long_name_leaves_room_for_the_rest(self) -> None:
         report = make_report(make_hook_report("x" * 100))

@@ -33,7 +33,7 @@ from spotwatch.watch.exchange import Request, Response
 from spotwatch.watch.session import META_DATA
 from tests.watch.raw_server import Behavior, Peer, RawServer, answer, answers, drip
 
-LIMIT = 0.1
+LIMIT = 0.3
 """Seconds for a request that is going to fail; what goes well has more."""
 
 ITEM = META_DATA + "instance-id"
