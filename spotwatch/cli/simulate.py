@@ -146,7 +146,8 @@ def _scenario(arguments: Namespace) -> Scenario:
     try:
         return scenario(arguments.at or ([] if arguments.serve else DEFAULT_STEPS))
     except ScenarioError as error:
-        raise UsageError(f"--at: {error.message}", hint=error.hint) from None
+        mistakes = "\n".join(f"--at: {line}" for line in error.message.splitlines())
+        raise UsageError(mistakes, hint=error.hint) from None
 
 
 @contextmanager

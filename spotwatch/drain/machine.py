@@ -122,6 +122,7 @@ class Drain:
         self._hooks = tuple(sorted(hooks, key=lambda hook: hook.stage))
         self._progress: dict[str, _Progress] = {}
         self._orders: list[Order] = []
+        self._reserves: dict[int, float] | None = None
         self._add_hooks_for(event.kind)
 
     def step(self, happening: Happening, now: float) -> list[Order]:
@@ -138,8 +139,9 @@ class Drain:
         """When to step with `TimePassed` if nothing else happens before; None once the drain has finished."""
         if self.finished_at is not None:
             return None
-        changes = (self._next_change(progress) for progress in self._progress.values() if progress.outcome is None)
-        return min(changes, default=self._given_since)
+        changes = [self._next_change(progress) for progress in self._progress.values() if progress.alive]
+        starts = [] if self._held_back() else [self._start_at(progress) for progress in self._next_stage()]
+        return min([*changes, *starts], default=self.deadline if self._progress else self._given_since)
 
     @property
     def outcomes(self) -> list[HookOutcome]:
@@ -220,6 +222,8 @@ class Drain:
             known = self._progress.get(hook.name)
             if kind in hook.on and (known is None or known.never_began):
                 self._progress[hook.name] = _Progress(hook, lost=known is not None and known.lost)
+        self._progress = dict(sorted(self._progress.items(), key=lambda item: item[1].hook.stage))
+        self._reserves = None
 
     def _take_end(self, progress: _Progress, exit_code: int | None, signal: int | None, now: float) -> None:
         if progress.phase is Phase.RUNNING:
@@ -237,6 +241,7 @@ class Drain:
             self._take_end(progress, None, None, now)
         elif progress.hook.rerun:
             progress.phase, progress.lost = Phase.PENDING, True
+            self._reserves = None
         else:
             self._settle(progress, HookStatus.LOST, now, reason="the daemon died meanwhile, and rerun = false")
 
@@ -303,14 +308,12 @@ class Drain:
 
         What still runs for a weaker event has its limit and holds up nothing.
         """
-        in_force = [p for p in self._progress.values() if self.event.kind in p.hook.on]
-        unsettled = [p.hook.stage for p in in_force if p.phase is not Phase.OVER]
-        if not unsettled:
-            return []
-        return self._select(lambda p: p.phase is Phase.PENDING and p.hook.stage == min(unsettled))
+        in_force = [p for p in self._in_order() if p.phase is not Phase.OVER and self.event.kind in p.hook.on]
+        return [p for p in in_force if p.phase is Phase.PENDING and p.hook.stage == in_force[0].hook.stage]
 
     def _start(self, progress: _Progress, now: float) -> None:
         progress.phase, progress.started_at = Phase.RUNNING, now
+        self._reserves = None
         progress.allowed = self._terminate_at(progress) - now
         self._orders.append(StartHook(progress.hook, progress.allowed))
 
@@ -335,11 +338,19 @@ class Drain:
         The hooks of a stage run side by side, so it keeps what its longest reserve takes: the reserve itself until
         SIGTERM, and what may follow until the hook is gone.
         """
-        reserves: dict[int, float] = {}
-        for hook in (p.hook for p in self._progress.values() if p.phase is Phase.PENDING and p.hook.reserve):
-            if hook.stage > progress.hook.stage or progress.in_the_way:
-                reserves[hook.stage] = max(hook.reserve, reserves.get(hook.stage, 0.0))
-        return sum(reserve + self._settings.kill_grace + REAP_SECONDS for reserve in reserves.values())
+        reserves = self._pending_reserves()
+        waiting = (seconds for stage, seconds in reserves.items() if progress.in_the_way or stage > progress.hook.stage)
+        return sum(waiting)
+
+    def _pending_reserves(self) -> dict[int, float]:
+        """What each stage that has yet to begin keeps for itself; reckoned anew only when a hook has moved on."""
+        if self._reserves is None:
+            longest: dict[int, float] = {}
+            for hook in (p.hook for p in self._progress.values() if p.phase is Phase.PENDING and p.hook.reserve):
+                longest[hook.stage] = max(hook.reserve, longest.get(hook.stage, 0.0))
+            afterwards = self._settings.kill_grace + REAP_SECONDS
+            self._reserves = {stage: reserve + afterwards for stage, reserve in longest.items()}
+        return self._reserves
 
     def _window(self, progress: _Progress) -> float:
         return max(0.0, self._limit(progress) - progress.started_at)
@@ -362,18 +373,12 @@ class Drain:
         return self._given_since if before is None else self.deadline - before
 
     def _next_change(self, progress: _Progress) -> float:
-        if progress.phase is Phase.PENDING:
-            return self._pending_until(progress)
+        """When time alone changes what becomes of a hook that has a process."""
         if progress.phase is Phase.RUNNING:
             return self._terminate_at(progress)
         if progress.phase is Phase.TERMINATING:
             return min(progress.phase_ends_at, self._kill_by(progress))
         return min(progress.phase_ends_at, self._limit(progress))
-
-    def _pending_until(self, progress: _Progress) -> float:
-        """A pending hook changes by time alone only when its turn has come; else another's end moves it."""
-        its_turn = progress in self._next_stage() and not self._held_back()
-        return self._start_at(progress) if its_turn else self.deadline
 
     # Book-keeping
 
@@ -391,6 +396,7 @@ class Drain:
         if progress.lost and not ran:
             reason = f"{reason}; it may have run before the daemon died"
         progress.phase = Phase.OVER
+        self._reserves = None
         progress.outcome = HookOutcome(
             hook=progress.hook.name,
             stage=progress.hook.stage,
@@ -405,7 +411,7 @@ class Drain:
         )
 
     def _in_order(self) -> list[_Progress]:
-        return sorted(self._progress.values(), key=lambda p: p.hook.stage)
+        return list(self._progress.values())
 
     def _select(self, wanted: Callable[[_Progress], bool]) -> list[_Progress]:
         return [progress for progress in self._in_order() if wanted(progress)]

@@ -5,6 +5,7 @@ What this survives:
 - A program that ignores SIGTERM, or that takes the first for a reason to hurry and only the second for an order.
 - A program that dies and leaves its children behind: whoever follows it is a subreaper, so they become ours, and they
   get SIGKILL. Nothing of a rehearsal goes on after it.
+- Our own end by SIGKILL: the program gets SIGTERM (`spotwatch.host.lifeline`).
 - A last line without an end, bytes that are no text, and a program that closes its standard error and goes on.
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
+from spotwatch.host.lifeline import tied
 from spotwatch.host.processes import UNKNOWN, Offspring
 
 CHUNK = 65536
@@ -33,12 +35,17 @@ HURRY_SECONDS = 0.2
 
 
 class FollowedProcess:
-    """A child whose standard error is read as it comes; a context manager that leaves nothing of it behind."""
+    """A child whose standard error is read as it comes; a context manager that leaves nothing of it behind.
+
+    Args:
+        argv: the path of the program, and its words.
+        environment: all that it has.
+    """
 
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
         self._offspring = Offspring()
         self._process = subprocess.Popen(
-            argv,
+            tied(argv),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -23,7 +23,7 @@ A scenario file is TOML::
 """
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ from typing import Final, TypeVar
 
 from spotwatch.core.errors import ScenarioError
 from spotwatch.core.quantity import format_duration, parse_duration
+from spotwatch.core.reading import printable
 from spotwatch.simulate.faults import (
     EMPTY_BODY,
     MALFORMED_JSON,
@@ -114,17 +115,28 @@ def scenario(steps: Sequence[str], *, instance: Instance | None = None, **servic
     """A scenario from lines of words.
 
     Raises:
-        ScenarioError: a line is not understood.
+        ScenarioError: lines are not understood; all of them are told, one a line.
     """
+    mistakes = list(_mistakes_in_steps(steps))
+    if mistakes:
+        raise ScenarioError("\n".join(mistakes), hint=_WORDS)
     parsed = [step for line in steps for step in _steps(line)]
     return Scenario(tuple(sorted(parsed, key=lambda step: step.at)), instance or Instance(), **service)
+
+
+def _mistakes_in_steps(steps: Sequence[str]) -> Iterator[str]:
+    for line in steps:
+        try:
+            _steps(line)
+        except ValueError as error:
+            yield printable(f'the step "{line}" is not understood: {error}')
 
 
 def read_scenario(path: Path) -> Scenario:
     """The scenario in a file.
 
     Raises:
-        ScenarioError: the file cannot be read or is not understood.
+        ScenarioError: the file cannot be read or is not understood; all mistakes are told, one a line.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -137,50 +149,54 @@ def read_scenario(path: Path) -> Scenario:
     return _from_document(str(path), document)
 
 
-_SHAPE = 'a scenario file holds steps = ["2s rebalance", "6s terminate 120s"]; see "spotwatch simulate --help"'
+_SHAPE = (
+    'a scenario file holds steps = ["2s rebalance", "6s terminate 120s"] and the like; see "spotwatch simulate --help"'
+)
 
 
 def _from_document(source: str, document: Mapping[str, object]) -> Scenario:
     steps, instance, service = document.get("steps"), document.get("instance", {}), document.get("service", {})
-    unknown = sorted(set(document) - {"steps", "instance", "service"})
-    if unknown:
-        raise ScenarioError(f'{source}: "{unknown[0]}" is not known', hint=_SHAPE)
-    if not isinstance(steps, list) or not all(isinstance(step, str) for step in steps):
-        raise ScenarioError(f"{source}: steps: write a list of texts", hint=_SHAPE)
-    _expect(source, "instance", instance, {f.name for f in fields(Instance) if f.type == "str"}, str)
-    _expect(source, "service", service, {"imdsv1", "hop_limit_exceeded"}, bool)
-    assert isinstance(instance, dict)  # noqa: S101 (for the type checker; _expect has looked)
+    mistakes = [f'"{key}" is not known' for key in document if key not in {"steps", "instance", "service"}]
+    if isinstance(steps, list) and all(isinstance(step, str) for step in steps):
+        mistakes += _mistakes_in_steps(steps)
+    else:
+        mistakes.append("steps: write a list of texts")
+    mistakes += _mistakes_in_table("instance", instance, {f.name for f in fields(Instance) if f.type == "str"}, str)
+    mistakes += _mistakes_in_table("service", service, {"imdsv1", "hop_limit_exceeded"}, bool)
+    if mistakes:
+        raise ScenarioError("\n".join(f"{source}: {printable(mistake)}" for mistake in mistakes), hint=_SHAPE)
+    assert isinstance(steps, list)  # noqa: S101 (for the type checker; it would have been a mistake)
+    assert isinstance(instance, dict)  # noqa: S101 (as above)
     assert isinstance(service, dict)  # noqa: S101 (as above)
-    try:
-        return scenario(steps, instance=Instance(**instance), **service)
-    except ScenarioError as error:
-        raise ScenarioError(f"{source}: {error.message}", hint=error.hint) from None
+    return scenario(steps, instance=Instance(**instance), **service)
 
 
-def _expect(source: str, name: str, table: object, keys: set[str], kind: type) -> None:
+def _mistakes_in_table(name: str, table: object, keys: set[str], kind: type) -> Iterator[str]:
     if not isinstance(table, dict):
-        raise ScenarioError(f"{source}: {name}: write [{name}] and its keys below", hint=_SHAPE)
+        yield f"{name}: write [{name}] and its keys below"
+        return
     for key, value in table.items():
         if key not in keys:
-            raise ScenarioError(f"{source}: {name}.{key} is not known", hint=f"known are {', '.join(sorted(keys))}")
-        if not isinstance(value, kind):
+            yield f"{name}.{key} is not known; known are {', '.join(sorted(keys))}"
+        elif not isinstance(value, kind):
             wanted = "true or false" if kind is bool else "a text in quotes"
-            raise ScenarioError(f"{source}: {name}.{key}: write {wanted}", hint=_SHAPE)
+            yield f"{name}.{key}: write {wanted}"
 
 
 def _steps(line: str) -> list[Step]:
-    """The steps in one line; a passing trouble is two, its beginning and its end."""
-    try:
-        at, words = _time_and_words(line)
-        match words:
-            case ["trouble", kind]:
-                return _trouble(at, kind)
-            case ["trouble", kind, lasting]:
-                return _passing_trouble(at, kind, parse_duration(lasting))
-            case _:
-                return [_step(at, words)]
-    except ValueError as error:
-        raise ScenarioError(f'the step "{line}" is not understood: {error}', hint=_WORDS) from None
+    """The steps in one line; a passing trouble is two, its beginning and its end.
+
+    Raises:
+        ValueError: the line is not understood.
+    """
+    at, words = _time_and_words(line)
+    match words:
+        case ["trouble", kind]:
+            return _trouble(at, kind)
+        case ["trouble", kind, lasting]:
+            return _passing_trouble(at, kind, parse_duration(lasting))
+        case _:
+            return [_step(at, words)]
 
 
 _WORDS = (

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from spotwatch.core.report import DrainReport
+from spotwatch.host.processes import read_process
 from spotwatch.simulate.service import MetadataService
 from tests.cli.conftest import PATIENCE, Spotwatch, command_line, environment
 
@@ -207,6 +208,14 @@ class TestRefusals:
         assert done.stderr.startswith(f"spotwatch: {message}")
         assert "\nhint: " in done.stderr
 
+    def test_every_step_that_is_not_understood_is_a_line(self, spotwatch: Spotwatch) -> None:
+        done = spotwatch("simulate", "--at", "2s explode", "--at", "soon", "--at", "1s rebalance")
+        assert done.returncode == 64
+        first, second, hint = done.stderr.splitlines()
+        assert first.startswith('spotwatch: --at: the step "2s explode" is not understood: ')
+        assert second.startswith('spotwatch: --at: the step "soon" is not understood: ')
+        assert hint.startswith("hint: a step is a time and what happens")
+
     @pytest.mark.parametrize("words", [[], ["--serve"]], ids=["rehearse", "serve"])
     def test_a_port_that_is_taken_is_told(self, spotwatch: Spotwatch, words: list[str]) -> None:
         with MetadataService() as service:
@@ -289,6 +298,15 @@ def test_an_impatient_second_ctrl_c_leaves_nothing_behind_either(middle: Middle)
     middle.process.send_signal(signal.SIGINT)
     assert middle.end()[0] == 130
     assert middle.is_gone
+
+
+def test_a_rehearsal_that_is_killed_takes_the_daemon_with_it(started: Started) -> None:
+    process = started("simulate", "--at", "60s rebalance")
+    assert process.stdout is not None
+    assert any("daemon started" in line for line in process.stdout)
+    (daemon,) = children(process.pid)
+    process.kill()
+    wait_for(lambda: (now := read_process(daemon)) is None or not now.is_alive)
 
 
 def test_a_daemon_that_is_killed_in_the_middle_is_the_verdict(middle: Middle) -> None:

@@ -181,6 +181,24 @@ class TestFiles:
         assert caught.value.message.startswith(f"{file}: {why}")
         assert caught.value.hint
 
+    def test_every_mistake_is_told_at_once(self, file: Path) -> None:
+        file.write_text(
+            'steps = ["2s explode", "rebalance", "1s rebalance"]\nstep = 1\n"a\\nb" = 1\n'
+            "[instance]\ntype = 'x'\nregion = 1\n[service]\nimdsv1 = 1\n"
+        )
+        with pytest.raises(ScenarioError) as caught:
+            read_scenario(file)
+        told = [line.removeprefix(f"{file}: ").split()[:3] for line in caught.value.message.splitlines()]
+        assert told == [
+            ['"step"', "is", "not"],
+            [r'"a\nb"', "is", "not"],
+            ["the", "step", '"2s'],
+            ["the", "step", '"rebalance"'],
+            ["instance.type", "is", "not"],
+            ["instance.region:", "write", "a"],
+            ["service.imdsv1:", "write", "true"],
+        ]
+
     def test_a_file_that_cannot_be_read_is_told(self, file: Path, tmp_path: Path) -> None:
         for path, why in ((file, "cannot be read: No such file"), (tmp_path, "cannot be read: Is a directory")):
             with pytest.raises(ScenarioError, match=f"{path}: {why}"):
