@@ -29,10 +29,10 @@ def parse_duration(text: str) -> float:
 
 def format_duration(seconds: float) -> str:
     """A duration for people: ``0.4 s``, ``12.3 s``, ``2 min 5 s``, ``1 h 3 min``."""
-    if seconds < 0:
+    if round(seconds, 1) < 0:
         return f"-{format_duration(-seconds)}"
     if seconds < 120:
-        return f"{seconds:.1f} s".replace(".0 s", " s")
+        return f"{round(seconds, 1) + 0.0:.1f} s".replace(".0 s", " s")  # adding zero takes the sign off -0.0
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 120:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"

@@ -89,3 +89,7 @@ def test_a_duration_is_a_year_at_most() -> None:
     assert parse_duration("366d") == 366 * 86400
     with pytest.raises(ValueError, match="longer than a year"):
         parse_duration("367d")
+
+
+def test_nothing_has_no_sign() -> None:
+    assert format_duration(-0.04) == format_duration(0.04) == "0 s"

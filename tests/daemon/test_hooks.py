@@ -81,7 +81,7 @@ FAILURES = [
     failing("overruns", "exec sleep 60", "timed-out", signal=SIGTERM),
     failing("tidies-up", "trap 'exit 3' TERM; while :; do sleep 0.05; done", "timed-out", exit_code=3),
     failing("ignores-term", STUBBORN, "killed", signal=SIGKILL),
-    failing("stops-itself", "kill -STOP $$", "killed", signal=SIGKILL),
+    failing("stops-itself", "kill -STOP $$", "timed-out", signal=SIGTERM),
 ]
 
 

@@ -29,6 +29,7 @@ from spotwatch.drain.orders import (
     HookLost,
     HookNotStarted,
     KillHook,
+    Order,
     StartHook,
     StopAsked,
     TerminateHook,
@@ -126,7 +127,7 @@ def test_an_opening_of_a_version_that_did_not_know_by_hand_is_read() -> None:
 
 
 def test_orders_are_told_by_the_names_of_their_hooks() -> None:
-    orders = [StartHook(make_hook("a"), 1.5), TerminateHook("b"), KillHook("c")]
+    orders: list[Order] = [StartHook(make_hook("a"), 1.5), TerminateHook("b"), KillHook("c")]
     assert json.loads(encode_orders(orders)) == [
         {"what": "StartHook", "hook": "a", "allowed": 1.5},
         {"what": "TerminateHook", "hook": "b"},

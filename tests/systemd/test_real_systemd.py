@@ -323,7 +323,8 @@ class TestUnprivileged:
         spotwatch.stop()
         spotwatch.drop_in((FILES / "spotwatch.service.d-unprivileged.conf").read_text())
         spotwatch.start()
-        wait_for(lambda: len(spotwatch.reports()) == 2, "the second report")
+        spotwatch.wait_for_line("drain-resumed")
+        spotwatch.container.run("spotwatch", "drain", "--deadline", "30s")
         assert [report["verdict"] for report in spotwatch.reports()] == ["drained", "drained"]
 
 
