@@ -172,7 +172,7 @@ class Drain:
             case EventWithdrawn(kind):
                 if kind is self.event.kind and not kind.is_interruption:
                     self._withdrawn = True
-                    self._cancel_pending(f"the {kind} event was withdrawn", now)
+                    self._settle_unwanted(now)
             case HookEnded(name, exit_code, signal):
                 self._take_end(self._progress[name], exit_code, signal, now)
             case HookNotStarted(name, reason):
@@ -206,8 +206,7 @@ class Drain:
         was_starting = self.event.kind is EventKind.START
         self.event, self.deadline, self._given_since = event, event.deadline, event.seen_at
         self.finished_at, self._withdrawn = None, False
-        for progress in self._select(lambda p: p.phase is Phase.PENDING and event.kind not in p.hook.on):
-            self._settle(progress, HookStatus.SUPERSEDED, now, reason=f"not for {event.kind}")
+        self._settle_unwanted(now)
         if was_starting:
             # What arms the instance (joining a name service, say) is the opposite of what drains it.
             for progress in self._select(lambda p: p.alive and event.kind not in p.hook.on):
@@ -236,14 +235,22 @@ class Drain:
             self._settle(progress, status, now, exit_code=exit_code, signal=signal)
 
     def _take_loss(self, progress: _Progress, now: float) -> None:
-        """Run it again if it may be, and if nobody has wanted it to end meanwhile."""
+        """Run it again if it may be, and if it is still wanted."""
         if progress.phase is not Phase.RUNNING:
             self._take_end(progress, None, None, now)
-        elif progress.hook.rerun:
+        elif not progress.hook.rerun:
+            self._settle(progress, HookStatus.LOST, now, reason="the daemon died meanwhile, and rerun = false")
+        else:
             progress.phase, progress.lost = Phase.PENDING, True
             self._reserves = None
-        else:
-            self._settle(progress, HookStatus.LOST, now, reason="the daemon died meanwhile, and rerun = false")
+            self._settle_unwanted(now)
+
+    def _settle_unwanted(self, now: float) -> None:
+        """Settle what is pending again although its event is over or was followed by a stronger one."""
+        if self._withdrawn:
+            self._cancel_pending(f"the {self.event.kind} event was withdrawn", now)
+        for progress in self._select(lambda p: p.phase is Phase.PENDING and self.event.kind not in p.hook.on):
+            self._settle(progress, HookStatus.SUPERSEDED, now, reason=f"not for {self.event.kind}")
 
     def _stop(self, now: float) -> None:
         self._stopped = True

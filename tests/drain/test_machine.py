@@ -7,7 +7,7 @@ import pytest
 from spotwatch.core.event import EventKind
 from spotwatch.core.hook import Hook, HookStatus, OnFailure
 from spotwatch.drain.machine import Effect
-from spotwatch.drain.orders import EventWithdrawn, HookEnded, HookNotStarted, StopAsked
+from spotwatch.drain.orders import EventWithdrawn, HookEnded, HookLost, HookNotStarted, StopAsked
 from tests.drain.driver import Bench
 from tests.drain.driver import make_hook as hook
 
@@ -669,3 +669,22 @@ def test_a_finished_drain_orders_nothing_more() -> None:
     assert bench.step(500) == []
     assert bench.step(501, HookEnded("a", 0, None), HookNotStarted("a", "")) == []
     assert bench.drain.finished_at == 1
+
+
+class TestAHookThatWasLostWithTheDaemon:
+    """Its event may be over by the time that the next daemon takes over."""
+
+    def test_is_not_run_again_for_an_event_that_a_stronger_one_has_followed(self) -> None:
+        bench = Bench(hook("migrate", 10, on="rebalance"), hook("leave", 20), kind="rebalance", seconds=600)
+        bench.step(0)
+        bench.come(5, "terminate", 100)
+        assert bench.step(6, HookLost("migrate")) == []
+        bench.end(7, "leave")
+        assert (bench.drain.wakeup(), bench.statuses) == (None, {"migrate": "superseded", "leave": "succeeded"})
+
+    def test_is_not_run_again_for_an_event_that_was_withdrawn(self) -> None:
+        bench = Bench(hook("first", 10, on="maintenance"), kind="maintenance", seconds=600)
+        bench.step(0)
+        bench.step(5, EventWithdrawn(EventKind.MAINTENANCE))
+        assert bench.step(6, HookLost("first")) == []
+        assert (bench.drain.wakeup(), bench.statuses) == (None, {"first": "canceled"})
