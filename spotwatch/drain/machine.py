@@ -87,6 +87,7 @@ class _Progress:
     ending: HookStatus = HookStatus.TIMED_OUT
     in_the_way: bool = False
     lost: bool = False
+    end_unseen: bool = False
     outcome: HookOutcome | None = None
 
     @property
@@ -157,10 +158,15 @@ class Drain:
         """The hook of this name."""
         return self._progress[name].hook
 
+    @property
+    def unseen(self) -> list[str]:
+        """The names of the hooks that were counted as over although nobody saw their end."""
+        return [p.hook.name for p in self._in_order() if p.end_unseen]
+
     def standing_orders(self) -> list[Order]:
-        """The orders to end that hold for what is alive, for somebody who does not know whether they were obeyed."""
+        """The orders to end what may be alive, for somebody who does not know whether they were obeyed."""
         terminate = [TerminateHook(p.hook.name) for p in self._in_order() if p.phase is Phase.TERMINATING]
-        kill = [KillHook(p.hook.name) for p in self._in_order() if p.phase is Phase.KILLED]
+        kill = [KillHook(p.hook.name) for p in self._in_order() if p.phase is Phase.KILLED or p.end_unseen]
         return [*terminate, *kill]
 
     # What happened
@@ -274,6 +280,7 @@ class Drain:
             if progress.phase is Phase.KILLED and now >= min(progress.phase_ends_at, self._limit(progress)):
                 ending = HookStatus.KILLED if progress.ending is HookStatus.TIMED_OUT else progress.ending
                 self._settle(progress, ending, now, reason="its end was not seen after SIGKILL")
+                progress.end_unseen = True
 
     def _terminate(self, progress: _Progress, ending: HookStatus, now: float) -> None:
         self._orders.append(TerminateHook(progress.hook.name))
