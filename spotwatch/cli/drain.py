@@ -19,7 +19,7 @@ from spotwatch.core.report import DrainReport, Verdict
 from spotwatch.core.settings import Settings
 from spotwatch.drain.forecast import forecast
 from spotwatch.host.journal import Access, Journal
-from spotwatch.host.lock import DirectoryLock, is_held
+from spotwatch.host.lock import is_held
 from spotwatch.host.records import Records
 from spotwatch.log import make_log
 
@@ -118,7 +118,7 @@ def _by_ourselves(settings: Settings, arguments: Namespace, event: EventKind, se
     problem = records.prepare()
     if problem:
         log.error("state-not-kept", problem=problem)
-    with DirectoryLock(settings.state.runtime_directory), composed(settings, arguments, log, records) as daemon:
+    with composed(settings, arguments, log, records) as daemon:
         return daemon.run_one_drain(event, seconds)
 
 

@@ -82,15 +82,22 @@ def run(arguments: Namespace) -> int:
         log.error("state-not-kept", problem=problem, hint="hooks will run; outputs and reports go to this log")
     if not settings.hooks:
         log.warning("no-hooks", message="the settings name no hook, so an interruption will only be reported")
-    with DirectoryLock(settings.state.runtime_directory), composed(settings, arguments, log, records) as daemon:
+    with composed(settings, arguments, log, records) as daemon:
         daemon.run()
     return 0
 
 
 @contextmanager
 def composed(settings: Settings, arguments: Namespace, log: Log, records: Records) -> Iterator[Daemon]:
-    """The daemon with all its parts, which end with the context; also for ``spotwatch drain``."""
-    with Machine() as machine, closing(Journal(settings.state.directory)) as journal:
+    """The daemon with all its parts, which end with the context; also for ``spotwatch drain``.
+
+    The machine handles signals before the lock says that somebody is there to get them, and for as long as it does.
+
+    Raises:
+        AlreadyRunning: another process holds the lock.
+    """
+    lock = DirectoryLock(settings.state.runtime_directory)
+    with Machine() as machine, lock, closing(Journal(settings.state.directory)) as journal:
         for problem in filter(None, (journal.problem, journal.kept_aside)):
             log.error("journal", problem=problem)
         watcher = Watcher(Connection, settings.metadata, settings.drain.limit, machine.instant)

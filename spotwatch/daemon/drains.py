@@ -63,15 +63,18 @@ class Drains:
         """Whether a drain is going on."""
         return self.current is not None and not self.current.finished
 
-    def begin(self, event: Event, settings: Settings, *, by_hand: bool = False) -> str:
-        """Begin a drain; its id."""
-        now = self._machine.instant()
-        name = f"{now.utc:%Y%m%dT%H%M%S}.{now.utc.microsecond // 1000:03d}Z-{event.kind}"
+    def next_id(self, kind: EventKind) -> str:
+        """The id of a drain that begins now."""
+        now = self._machine.instant().utc
+        return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}Z-{kind}"
+
+    def begin(self, event: Event, settings: Settings, *, name: str = "", by_hand: bool = False) -> None:
+        """Begin a drain, under an id that was given out before or a new one."""
+        now, name = self._machine.instant(), name or self.next_id(event.kind)
         boot, hooks = self._machine.boot_id, settings.hooks
         opening = Opening(name, boot, now, self.instance, event, hooks, settings.drain, by_hand)
         self.current = self._execution(opening)
         self._follow(self.current.begin(now))
-        return name
 
     def resume(self, known: InstanceFacts) -> None:
         """Go on with the drain that an earlier life of the daemon left, if it is of this boot and this instance."""
@@ -79,14 +82,13 @@ class Drains:
             try:
                 opening = decode_opening(left.opening)
                 entries = [Entry(at, decode_happening(text)) for at, text in left.steps]
+                reason = self._why_foreign(opening, known)
+                if not reason:
+                    self._go_on(opening, entries)
             except (KeyError, TypeError, ValueError) as error:
-                self._put_aside(left, f"its journal cannot be read: {error!r}")
-                continue
-            reason = self._why_foreign(opening, known)
+                self.current, reason = None, f"its journal cannot be read: {error!r}"
             if reason:
                 self._put_aside(left, reason)
-            else:
-                self._go_on(opening, entries)
 
     def take(self, happening: Happening) -> None:
         """Feed the current drain, if there is one."""

@@ -96,10 +96,14 @@ class Daemon:
     def run_one_drain(self, event: EventKind, seconds: float) -> DrainReport:
         """Drain as if this had been announced with this many seconds to go, and leave with the report.
 
-        A real notice that comes meanwhile upgrades it; a signal ends it.
+        A real notice that comes meanwhile upgrades it; a signal ends it. A drain that a dead daemon has left unfinished
+        is finished instead: its hooks are not to run twice.
         """
         self._observe_all(self._watcher.learn(RESUMING_WAITS_SECONDS))
-        self._drains.begin(self._own_event(event, seconds), self._settings, by_hand=True)
+        self._drains.resume(self._watcher.instance)
+        if not self._drains.busy:
+            self._drains.put_aside("a drain by hand came after it")
+            self._drains.begin(self._own_event(event, seconds), self._settings, by_hand=True)
         self._stopping = True
         self._live()
         report = self._drains.last_report
@@ -235,7 +239,10 @@ class Daemon:
             self._drains.put_aside("a drain by hand came after it")
             self._log.warning("drain-requested", event_kind=request.event, seconds=request.seconds)
             event = self._own_event(EventKind(request.event), request.seconds)
-            self._journal.take_request(request.number, self._drains.begin(event, self._settings, by_hand=True))
+            # Taken first: if the daemon dies in between, nobody drains twice for one request.
+            name = self._drains.next_id(event.kind)
+            self._journal.take_request(request.number, name)
+            self._drains.begin(event, self._settings, name=name, by_hand=True)
 
     # Leaving and reloading
 
