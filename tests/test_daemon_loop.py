@@ -181,6 +181,9 @@ class Life:
     def live(self, seconds: float) -> None:
         """Live until SIGTERM after this many seconds."""
         self.signal(seconds, SIGTERM)
+        self.daemon().run()
+
+    def daemon(self) -> Daemon:
         watcher = Watcher(
             lambda _: self.metadata,
             self.settings.metadata,
@@ -188,7 +191,7 @@ class Life:
             self.machine.instant,
             jitter=lambda: 0.5,
         )
-        Daemon(
+        return Daemon(
             self.settings,
             load=lambda: self.load(),
             machine=self.machine,
@@ -198,7 +201,7 @@ class Life:
             journal=self.journal,
             environment={"PATH": "/bin"},
             log=self._log(),
-        ).run()
+        )
 
     def started(self) -> list[tuple[str, float]]:
         """Each hook that was started, with its second."""
@@ -603,3 +606,15 @@ def test_the_status_names_the_trouble() -> None:
     life.at(5, lambda: setattr(life.metadata, "well", False))
     life.live(10)
     assert life.records.statuses[-1]["trouble"] == ["the metadata service: refused"]
+
+
+def test_a_drain_by_hand_finishes_what_a_dead_daemon_has_left_and_begins_none_beside_it() -> None:
+    before = Life(hook("one", stage=1), hook("two", stage=2))
+    before.announce(3, "terminate", 120)
+    before.at(4.5, crash)
+    with pytest.raises(Crash):
+        before.live(100)
+    after = next_life(before)
+    report = after.daemon().run_one_drain(EventKind.TERMINATE, 60)
+    assert [name for name, _ in after.started()] == ["one", "two"]
+    assert list(after.journal.drains) == [report.drain]
