@@ -124,3 +124,6 @@ class MetadataRefused(MetadataError):
 
 class MetadataMalformed(MetadataError):
     """The service answered 200 with a body that is not what AWS documents for the item."""
+
+    def __init__(self, message: str, *, hint: str = "see what answers at the endpoint; the item is read again") -> None:
+        super().__init__(message, hint=hint)

@@ -78,8 +78,10 @@ def daemon(url: str, polls: int, interval: float) -> tuple[float, int]:
             "state.runtime_directory": f"{directory}/run",
             "log.level": "error",
         }
+        empty = Path(directory, "spotwatch.toml")
+        empty.touch()
         words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-        process = subprocess.Popen([sys.executable, "-m", "spotwatch", "run", "--config", "/dev/null", *words])
+        process = subprocess.Popen([sys.executable, "-m", "spotwatch", "run", "--config", str(empty), *words])
         try:
             time.sleep(2.0)
             before, began = cpu_of(process.pid), time.monotonic()

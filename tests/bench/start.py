@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 from tests.bench.service import served
 
@@ -21,10 +22,12 @@ def start_to_ready(url: str, directory: str) -> float:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(path)
         settings = {"metadata.endpoint": url, "state.directory": directory, "state.runtime_directory": directory}
+        empty = Path(directory, "spotwatch.toml")
+        empty.touch()
         words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
         began = time.monotonic()
         process = subprocess.Popen(
-            [sys.executable, "-m", "spotwatch", "run", "--config", "/dev/null", "--set", "log.level=error", *words],
+            [sys.executable, "-m", "spotwatch", "run", "--config", str(empty), "--set", "log.level=error", *words],
             env={**os.environ, "NOTIFY_SOCKET": path},
         )
         try:

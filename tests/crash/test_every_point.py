@@ -93,7 +93,7 @@ def test_a_drain_survives_death_at_some_points(
         print(told(scenario, stories, "deaths at some points"))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_a_drain_survives_death_at_every_point(
     scenario: Scenario, trial: Trial, capsys: pytest.CaptureFixture[str]
@@ -105,7 +105,7 @@ def test_a_drain_survives_death_at_every_point(
         print(told(scenario, stories, "deaths at every point"))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_a_drain_survives_a_second_death_at_every_point_of_the_second_life(
     scenario: Scenario, trial: Trial, capsys: pytest.CaptureFixture[str]

@@ -192,7 +192,7 @@ MOUNTING = "SystemCallFilter=@mount\nCapabilityBoundingSet=CAP_SYS_ADMIN"
 REFUSED = {
     "touch /etc/nginx/flag": ("Read-only file system", "ReadWritePaths=/etc/nginx"),
     "touch /root/flag": ("Read-only file system", "ProtectHome=no"),
-    "umount /tmp": ("must be superuser", MOUNTING),
+    "umount --lazy /tmp": ("must be superuser", MOUNTING),
     "unshare --mount true": ("Operation not permitted", f"{MOUNTING}\nRestrictNamespaces=no"),
     "mknod /var/tmp/d c 1 3": ("not permitted", "PrivateDevices=no\nCapabilityBoundingSet=CAP_MKNOD"),
     "grep NoNewPrivs:.0 /proc/self/status": ("", "NoNewPrivileges=no"),
