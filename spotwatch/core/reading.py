@@ -4,6 +4,7 @@ Each reader takes what the TOML parser found and returns what the program works 
 sentence that says what to write instead, or with several.
 """
 
+import json
 import re
 from collections.abc import Callable
 from enum import StrEnum
@@ -145,6 +146,21 @@ def read_one_of(words: type[_Word]) -> Callable[[object], _Word]:
             raise ValueError(f"write one of {choices}") from None
 
     return read
+
+
+def parse_json_object(text: str) -> dict[str, Any]:
+    """The object in a JSON text that a file of ours should hold.
+
+    Raises:
+        ValueError: it holds something else, or nothing that can be read.
+    """
+    try:
+        document = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    if not isinstance(document, dict):
+        raise ValueError("it is no JSON object")  # noqa: TRY004 (as above)
+    return document
 
 
 Text = Annotated[str, read_text]

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from spotwatch.core.event import Event, EventKind
 from spotwatch.core.hook import Hook, OnFailure
 from spotwatch.core.instant import Instant, format_utc, parse_utc
+from spotwatch.core.reading import parse_json_object
 from spotwatch.core.report import DrainReport, InstanceFacts
 from spotwatch.core.settings import DrainSettings, LimitSettings
 from spotwatch.drain.orders import (
@@ -99,21 +100,6 @@ _HAPPENINGS: Final[Mapping[str, type]] = {
 }
 
 
-def _load_object(text: str) -> dict[str, Any]:
-    """The JSON object in a text.
-
-    Raises:
-        ValueError: there is none, or it is nested too deep.
-    """
-    try:
-        document = json.loads(text)
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
-    if not isinstance(document, dict):
-        raise ValueError("it is no JSON object")  # noqa: TRY004 (as everything else that is wrong with a text)
-    return document
-
-
 def encode_happening(happening: Happening) -> str:
     """A happening as JSON."""
     values: dict[str, Any] = {field.name: getattr(happening, field.name) for field in fields(happening)}
@@ -128,7 +114,7 @@ def decode_happening(text: str) -> Happening:
     Raises:
         KeyError, TypeError, ValueError: it is none.
     """
-    document = _load_object(text)
+    document = parse_json_object(text)
     values = {key: value for key, value in document.items() if key != "what"}
     if "event" in values:
         values["event"] = _decode_event(values["event"])
@@ -185,7 +171,7 @@ def decode_opening(text: str) -> Opening:
     Raises:
         KeyError, TypeError, ValueError: it is none.
     """
-    document = _load_object(text)
+    document = parse_json_object(text)
     settings = document["settings"]
     return Opening(
         drain=document["drain"],

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from spotwatch.core.errors import NotRunning, StateUnavailable
+from spotwatch.core.reading import parse_json_object
 from spotwatch.core.report import DrainReport
 from spotwatch.core.settings import StateSettings
 from spotwatch.host.files import write_atomically
@@ -76,7 +77,7 @@ class Records:
         """
         path = self._runtime / "status.json"
         try:
-            return _object(path.read_text(encoding="utf-8"))
+            return parse_json_object(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise NotRunning(
                 f"no daemon has left a status in {self._runtime}",
@@ -135,16 +136,9 @@ def _write(path: Path, text: str, *, durable: bool) -> str:
     return ""
 
 
-def _object(text: str) -> dict[str, Any]:
-    document = json.loads(text)
-    if not isinstance(document, dict):
-        raise ValueError("it is no JSON object")  # noqa: TRY004 (as everything else that is wrong with a document)
-    return document
-
-
 def _read_report(path: Path) -> DrainReport | None:
     """The report in a file; None if it is none, such as one of another version or one that has just been pruned."""
     try:
-        return DrainReport.from_json(_object(path.read_text(encoding="utf-8")))
+        return DrainReport.from_json(parse_json_object(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, IsADirectoryError, ValueError):
         return None
