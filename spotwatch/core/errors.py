@@ -3,11 +3,20 @@
     SpotwatchError                      70  a bug, unless a subclass says otherwise
     ├── UsageError                      64  the command line asks for something impossible
     ├── SettingsError                   78  the settings files have mistakes: all of them, at once
+    ├── InputError                      65  a file that the command line names cannot be used
     ├── ScenarioError                   65  a rehearsal's scenario file has mistakes
     ├── AlreadyRunning (Transient)      75  another daemon holds this state directory
     ├── StateUnavailable                73  the state directory cannot be used at all
     ├── NotRunning                      69  there is no daemon to ask
     ├── CommandNotStarted                   a hook's command could not be executed; a value, not an exit
+    ├── AwsError                        69  AWS did not do what it was asked for
+    │   ├── AwsUnreachable (Transient)          no complete answer came
+    │   ├── AwsThrottled (Transient)            it asks for patience
+    │   ├── AwsBroken (Transient)               5xx, and answers that make no sense
+    │   ├── AwsDenied                   77  credentials or an IAM permission are missing
+    │   ├── AwsNotFound                         the resource is not there
+    │   ├── AwsConflict                         the resource is in another state, or somebody else has it
+    │   └── AwsRefused                          any other refusal: a wrong parameter, a limit
     └── MetadataError                   69  the metadata service gave no usable answer
         ├── MetadataUnreachable (Transient)     refused, reset, cut off, not HTTP
         │   └── MetadataTimedOut                    no complete answer within the limit
@@ -29,6 +38,7 @@ EX_UNAVAILABLE = 69
 EX_SOFTWARE = 70
 EX_CANTCREAT = 73
 EX_TEMPFAIL = 75
+EX_NOPERM = 77
 EX_CONFIG = 78
 
 
@@ -64,6 +74,12 @@ class SettingsError(SpotwatchError):
         self.mistakes = tuple(mistakes)
 
 
+class InputError(SpotwatchError):
+    """A file that the command line names cannot be read, or does not hold what it should."""
+
+    exit_code = EX_DATAERR
+
+
 class ScenarioError(SpotwatchError):
     """The scenario of a rehearsal cannot be played."""
 
@@ -90,6 +106,46 @@ class NotRunning(SpotwatchError):
 
 class CommandNotStarted(SpotwatchError):
     """A command could not be executed: it is missing, not executable, or its user cannot be taken on."""
+
+
+class AwsError(SpotwatchError):
+    """AWS did not do what it was asked for; `code` is its own word for the reason, empty if it gave none."""
+
+    exit_code = EX_UNAVAILABLE
+
+    def __init__(self, message: str, *, code: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
+class AwsUnreachable(AwsError, Transient):
+    """No complete answer came: no route, refused, reset, silence."""
+
+
+class AwsThrottled(AwsError, Transient):
+    """AWS asks for patience."""
+
+
+class AwsBroken(AwsError, Transient):
+    """AWS is in trouble, or something else answers in its place."""
+
+
+class AwsDenied(AwsError):
+    """There are no valid credentials, or they do not allow the action; the hint names it."""
+
+    exit_code = EX_NOPERM
+
+
+class AwsNotFound(AwsError):
+    """The resource is not there (any more, or yet: reads lag behind writes)."""
+
+
+class AwsConflict(AwsError):
+    """The resource is in another state than the call needs, or somebody else has it."""
+
+
+class AwsRefused(AwsError):
+    """AWS understood and refused: a wrong parameter, a limit, a wrong zone."""
 
 
 class MetadataError(SpotwatchError):

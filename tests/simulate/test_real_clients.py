@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import urllib3
-from botocore.session import Session  # type: ignore[import-untyped]
-from botocore.utils import (  # type: ignore[import-untyped]
+from botocore.session import Session
+from botocore.utils import (
     InstanceMetadataFetcher,
     InstanceMetadataRegionFetcher,
 )
