@@ -16,19 +16,21 @@ ROOMS: dict[str, set[str]] = {
     "drain": {"core"},
     "hooks": {"core"},
     "simulate": {"core"},
+    "ship": {"core"},
     "aws": {"core"},
     "host": {"core"},
     "config": {"core"},
     "log": {"core"},
     "daemon": {"core", "watch", "drain", "log"},
-    "cli": {"core", "watch", "drain", "hooks", "simulate", "aws", "host", "config", "log", "daemon"},
+    "cli": {"core", "watch", "drain", "hooks", "simulate", "ship", "aws", "host", "config", "log", "daemon"},
     "__main__": {"cli"},
 }
 """Each room, and the rooms that it may know besides itself. The package itself (its version) is known to all."""
 
 LIBRARIES: dict[str, set[str]] = {
     "watch": {"httpx", "httpcore"},
-    "simulate": {"rich"},
+    "simulate": {"rich", "moto"},
+    "ship": {"zstandard"},
     "aws": {"boto3", "botocore", "tenacity", "httpx"},
     "log": {"structlog"},
     "cli": {"rich"},
