@@ -9,6 +9,9 @@
     ├── StateUnavailable                73  the state directory cannot be used at all
     ├── NotRunning                      69  there is no daemon to ask
     ├── CommandNotStarted                   a hook's command could not be executed; a value, not an exit
+    ├── VolumeUnreadable                65  the volume holds nothing that can be read, and why
+    ├── DestinationError                69  shipped objects can neither be stored nor read there
+    │   └── DestinationFull             73      there is no room
     ├── AwsError                        69  AWS did not do what it was asked for
     │   ├── AwsUnreachable (Transient)          no complete answer came
     │   ├── AwsThrottled (Transient)            it asks for patience
@@ -106,6 +109,24 @@ class NotRunning(SpotwatchError):
 
 class CommandNotStarted(SpotwatchError):
     """A command could not be executed: it is missing, not executable, or its user cannot be taken on."""
+
+
+class VolumeUnreadable(SpotwatchError):
+    """The volume holds no file system that can be read: LVM, RAID, encryption, damage, nothing at all."""
+
+    exit_code = EX_DATAERR
+
+
+class DestinationError(SpotwatchError):
+    """The destination could not store, find or read an object."""
+
+    exit_code = EX_UNAVAILABLE
+
+
+class DestinationFull(DestinationError):
+    """The destination has no room for it."""
+
+    exit_code = EX_CANTCREAT
 
 
 class AwsError(SpotwatchError):

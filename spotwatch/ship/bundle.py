@@ -1,0 +1,263 @@
+"""Bundles: many ranges of log files in one object, each its own zstd frame, so that one can be read without the rest.
+
+An object is frames one after the other, then a skippable frame with the index of them (zstd frame format, RFC 8878,
+3.1.2). `zstd -d` of a bundle gives all its ranges in a row; the manifest repeats the index, so a reader asks for the
+bytes of one frame only. What goes into which bundle depends on the volume's content alone, never on the run: the same
+volume yields the same objects under the same keys on every host.
+
+What this survives:
+
+- A file of any size: it is dealt out in pieces of `PIECE_BYTES`, and only a few pieces are in memory.
+- A block that cannot be read: everything around it is shipped, and the gap is told.
+"""
+
+import hashlib
+import json
+import struct
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import islice
+from threading import local
+from typing import BinaryIO, Final, Protocol
+
+from zstandard import ZstdCompressor
+
+from spotwatch.ship.tree import LogFile, Tree, Unreadable
+
+PIECE_BYTES: Final = 8 * 1024 * 1024
+"""The most that one frame holds of a file: what is in memory is a few of these, whatever the files are."""
+
+BUNDLE_BYTES: Final = 512 * 1024 * 1024
+"""The most that one object holds, before compression: few objects, and none that takes long to send again."""
+
+BLOCK_BYTES: Final = 4096
+"""What is given up around a read error: a block of the file system."""
+
+LEVEL: Final = 1
+"""Of zstd. Level 3 is a few per cent smaller on logs, and takes half as much time again."""
+
+INDEX_MAGIC: Final = 0x184D2A5A
+"""A skippable frame, which decompressors pass over."""
+
+
+class Segment(Protocol):
+    """A range of a file that is to be shipped."""
+
+    @property
+    def file(self) -> LogFile:
+        """Which."""
+        ...
+
+    @property
+    def start(self) -> int:
+        """The first byte."""
+        ...
+
+    @property
+    def end(self) -> int:
+        """The byte after the last."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A range of a file that becomes one frame; an empty one stands for an empty file."""
+
+    file: LogFile
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where one range of a file is in an object.
+
+    Attributes:
+        path: of the file, relative to the root of its file system.
+        inode: of the file; two files may have had one path (a volume read in two ways).
+        start, end: the range in the file.
+        offset, length: the frame's place in the object.
+        sha256: of the range, in hexadecimal.
+    """
+
+    path: str
+    inode: int
+    start: int
+    end: int
+    offset: int
+    length: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What goes into one object.
+
+    Attributes:
+        number: of the bundle in its volume, from 0.
+        pieces: in the order of the frames.
+    """
+
+    number: int
+    pieces: tuple[Piece, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files' content."""
+        return sum(piece.end - piece.start for piece in self.pieces)
+
+    @property
+    def digest(self) -> str:
+        """What tells this bundle from every other: a hash of which ranges of which files it holds."""
+        told = [
+            (piece.file.path, piece.file.inode, piece.file.size, piece.file.modified_ns, piece.start, piece.end)
+            for piece in self.pieces
+        ]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def deal_out(segments: Iterable[Segment], *, most: int = BUNDLE_BYTES) -> Iterator[Bundle]:
+    """The segments in bundles of at most `most` bytes of content, in the order given."""
+    number, size, pieces = 0, 0, list[Piece]()
+    for piece in _pieces(segments):
+        length = piece.end - piece.start
+        if pieces and size + length > most:
+            yield Bundle(number, tuple(pieces))
+            number, size, pieces = number + 1, 0, []
+        pieces.append(piece)
+        size += length
+    if pieces:
+        yield Bundle(number, tuple(pieces))
+
+
+def one_each(segments: Iterable[Segment]) -> Iterator[Bundle]:
+    """A bundle for each segment."""
+    for number, segment in enumerate(segments):
+        yield Bundle(number, tuple(_pieces([segment])))
+
+
+def _pieces(segments: Iterable[Segment]) -> Iterator[Piece]:
+    for segment in segments:
+        for start in range(segment.start, segment.end, PIECE_BYTES):
+            yield Piece(segment.file, start, min(start + PIECE_BYTES, segment.end))
+        if segment.start == segment.end:
+            yield Piece(segment.file, segment.start, segment.end)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compressed:
+    """What became of a piece: the runs of it that could be read, as frames still without a place."""
+
+    runs: tuple[tuple[Frame, bytes], ...]
+    lost: tuple[Unreadable, ...]
+
+
+class Packer:
+    """Turns bundles into the bytes of objects, on several cores; a context manager.
+
+    Attributes:
+        lost: what could not be read, in the order in which it was met.
+    """
+
+    def __init__(self, tree: Tree, *, workers: int) -> None:
+        self.lost: list[Unreadable] = []
+        self._tree = tree
+        self._ahead = workers + 1
+        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="pack")
+        self._compressors = local()
+
+    def __enter__(self) -> "Packer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._workers.shutdown(cancel_futures=True)
+
+    def pack(self, bundle: Bundle, index: list[Frame]) -> Iterator[bytes]:
+        """The object's bytes, a frame at a time and the index at last; `index` is filled on the way."""
+        offset = 0
+        for compressed in self._in_order(bundle.pieces):
+            self.lost += compressed.lost
+            for frame, data in compressed.runs:
+                index.append(_placed(frame, offset))
+                offset += len(data)
+                yield data
+        yield encode_index(index)
+
+    def _in_order(self, pieces: Sequence[Piece]) -> Iterator[_Compressed]:
+        """Compressed side by side, answered in order, and never more than a few ahead of who takes them."""
+        coming = iter(pieces)
+        running: deque[Future[_Compressed]] = deque()
+        for piece in islice(coming, self._ahead):
+            running.append(self._workers.submit(self._compress, piece))
+        while running:
+            done = running.popleft().result()
+            for piece in islice(coming, 1):
+                running.append(self._workers.submit(self._compress, piece))
+            yield done
+
+    def _compress(self, piece: Piece) -> _Compressed:
+        try:
+            with self._tree.open(piece.file.path) as file:
+                runs, lost = _read(file, piece)
+        except OSError as error:
+            return _Compressed((), (Unreadable(piece.file.path, _reason(piece.start, piece.end, error)),))
+        return _Compressed(tuple(self._frame(piece.file, start, data) for start, data in runs), tuple(lost))
+
+    def _frame(self, file: LogFile, start: int, data: bytes) -> tuple[Frame, bytes]:
+        compressed = self._compressor().compress(data)
+        digest = hashlib.sha256(data).hexdigest()
+        return Frame(file.path, file.inode, start, start + len(data), 0, len(compressed), digest), compressed
+
+    def _compressor(self) -> ZstdCompressor:
+        """A thread's own: one may not be shared, and to make one a frame costs more than small files do."""
+        if not hasattr(self._compressors, "one"):
+            self._compressors.one = ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=True)
+        one: ZstdCompressor = self._compressors.one
+        return one
+
+
+def _placed(frame: Frame, offset: int) -> Frame:
+    return Frame(frame.path, frame.inode, frame.start, frame.end, offset, frame.length, frame.sha256)
+
+
+def _read(file: BinaryIO, piece: Piece) -> tuple[list[tuple[int, bytes]], list[Unreadable]]:
+    """The runs of a piece that can be read, and what cannot."""
+    try:
+        file.seek(piece.start)
+        data = file.read(piece.end - piece.start)
+    except OSError:
+        return _read_around_errors(file, piece)
+    short = piece.end - piece.start - len(data)
+    lost = [Unreadable(piece.file.path, f"it ends {short} bytes before its size says")] if short else []
+    return [(piece.start, data)], lost
+
+
+def _read_around_errors(file: BinaryIO, piece: Piece) -> tuple[list[tuple[int, bytes]], list[Unreadable]]:
+    runs: list[tuple[int, bytearray]] = []
+    lost: list[Unreadable] = []
+    for start in range(piece.start, piece.end, BLOCK_BYTES):
+        end = min(start + BLOCK_BYTES, piece.end)
+        try:
+            file.seek(start)
+            data = file.read(end - start)
+        except OSError as error:
+            lost.append(Unreadable(piece.file.path, _reason(start, end, error)))
+            continue
+        if runs and runs[-1][0] + len(runs[-1][1]) == start:
+            runs[-1][1].extend(data)
+        else:
+            runs.append((start, bytearray(data)))
+    return [(start, bytes(data)) for start, data in runs], lost
+
+
+def _reason(start: int, end: int, error: OSError) -> str:
+    return f"bytes {start} to {end}: {error.strerror}"
+
+
+def encode_index(index: Sequence[Frame]) -> bytes:
+    """The skippable frame at the end of an object; its last four bytes are its own length, for who reads backwards."""
+    content = ZstdCompressor(level=LEVEL).compress(json.dumps([asdict(frame) for frame in index]).encode())
+    length = len(content) + 4
+    return struct.pack("<II", INDEX_MAGIC, length) + content + struct.pack("<I", length + 8)

@@ -1,0 +1,154 @@
+"""The manifest of a volume: what was on it, what of it was shipped and where to, and why the rest was not.
+
+It is the last object of a volume to be written, so whoever finds it finds everything that it names; without it a volume
+is not shipped, whatever else lies there. It is JSON, and its text is the same whoever writes it: what depends on the
+run is in the tags of the volume and in the log.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from spotwatch.core.reading import parse_json_object
+from spotwatch.ship.bundle import Frame
+
+SCHEMA: Final = 1
+"""Raised when a reader of the old form could misread the new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RangeReport:
+    """A range of a file, and what was decided about it.
+
+    Attributes:
+        start, end: its bytes.
+        shipped: whether it is in an object.
+        reason: why, in the words of `spotwatch.ship.decision`.
+        hint: whether the decision rests on a read position, which proves no delivery.
+    """
+
+    start: int
+    end: int
+    shipped: bool
+    reason: str
+    hint: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """One file of the volume.
+
+    Attributes:
+        path: relative to the root of its file system; bytes that are no UTF-8 are lone surrogates.
+        inode: its number.
+        size: bytes.
+        modified: when it was last changed (RFC 3339, UTC).
+        trailing_nul_bytes: that ext4 had left at its end, and that were not shipped.
+        ranges: what was decided, in order; together they are the whole file.
+    """
+
+    path: str
+    inode: int
+    size: int
+    modified: str
+    ranges: tuple[RangeReport, ...]
+    trailing_nul_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectReport:
+    """One object of the volume, and where each range is in it."""
+
+    key: str
+    size: int
+    sha256: str
+    frames: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """See the module.
+
+    Attributes:
+        volume: its EBS id, or what stands for it where there is none.
+        instance: whose logs they are; empty if nobody has said.
+        filesystem: its type and UUID.
+        read_by: how it was read: `clean` or the kind of overlay that its journal was replayed on.
+        newest: when the newest file was last changed (RFC 3339, UTC); the date in the keys.
+        files: everything that was found, in the order of the paths.
+        objects: everything that was shipped.
+        anomalies: what was wrong; with any the volume is kept.
+    """
+
+    volume: str
+    instance: str
+    filesystem: Mapping[str, str]
+    read_by: str
+    newest: str
+    files: tuple[FileReport, ...]
+    objects: tuple[ObjectReport, ...]
+    anomalies: tuple[str, ...]
+    schema: int = SCHEMA
+
+    def encode(self) -> bytes:
+        """The document; the same for the same manifest."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, document: bytes) -> "Manifest":
+        """The manifest in a document that `encode` made.
+
+        Raises:
+            ValueError: it is none, or one of another schema.
+        """
+        told = parse_json_object(document.decode())
+        if told.get("schema") != SCHEMA:
+            raise ValueError(f"a manifest of schema {told.get('schema')!r}; this version reads {SCHEMA}")
+        try:
+            return cls(
+                **{
+                    **told,
+                    "files": tuple(_file(file) for file in told["files"]),
+                    "objects": tuple(_object(stored) for stored in told["objects"]),
+                    "anomalies": tuple(told["anomalies"]),
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a manifest: {error}") from None
+
+
+def _file(told: Mapping[str, Any]) -> FileReport:
+    return FileReport(**{**told, "ranges": tuple(RangeReport(**each) for each in told["ranges"])})
+
+
+def _object(told: Mapping[str, Any]) -> ObjectReport:
+    return ObjectReport(**{**told, "frames": tuple(Frame(**each) for each in told["frames"])})
+
+
+LATEST: Final = 253_402_300_799 * 10**9
+"""The end of the year 9999, in nanoseconds: the last moment that a date can show."""
+
+
+def rfc3339(nanoseconds: int) -> str:
+    """A file's time as the manifest writes it: seconds, UTC; nonsense on the disk is taken for the nearest sense."""
+    nanoseconds = max(0, min(nanoseconds, LATEST))
+    return datetime.fromtimestamp(nanoseconds // 10**9, UTC).isoformat().replace("+00:00", "Z")
+
+
+def object_key(volume: str, instance: str, newest: str, name: str) -> str:
+    """Where an object of a volume is stored: by the date of its data, its instance and itself.
+
+    The date is the data's and not the run's, so that a second run finds what the first one stored.
+    """
+    return "/".join((*newest[:10].split("-"), instance or "unknown-instance", volume, name))
+
+
+def bundle_name(number: int, digest: str) -> str:
+    """The name of a bundle: its number for people, and what is in it for the next run."""
+    return f"{number:05d}-{digest}.zst"
+
+
+MANIFEST_NAME: Final = "manifest.json"
+"""Its name within its volume."""
