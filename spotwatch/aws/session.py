@@ -9,8 +9,8 @@ What this survives:
 - Foreign exceptions: whatever boto3, botocore or urllib3 raises comes out as an `AwsError`.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Protocol, TypeVar
 
 import boto3
 from botocore import exceptions as botocore_errors
@@ -42,6 +42,8 @@ FIRST_WAIT: Final = 0.5
 
 LONGEST_WAIT: Final = 15.0
 """Seconds; AWS's token buckets refill within this."""
+
+_Seen = TypeVar("_Seen")
 
 
 class Clock(Protocol):
@@ -148,6 +150,24 @@ class Api:
         name = next(python for python, api in method.items() if api == operation)
         answer: dict[str, Any] = _mapped(self.service, operation, lambda: getattr(self.client, name)(**parameters))
         return answer
+
+    def body(self, operation: str, **parameters: Any) -> bytes:
+        """The body of an answer that streams one, whole; without patience, see `wait_for`.
+
+        Raises:
+            AwsError: as its subclasses say; `AwsUnreachable` also if the connection breaks on the way.
+        """
+        stream = self.attempt(operation, **parameters)["Body"]
+        content: bytes = _mapped(self.service, operation, stream.read)
+        return content
+
+    def wait_for(self, look: Callable[[], _Seen]) -> _Seen:
+        """What `look` answers as soon as it raises no `Transient` error any more: for effects that show late.
+
+        Raises:
+            AwsError: the last one, when the patience is at its end.
+        """
+        return patiently(self._until, self._clock)(look)
 
     def pages(self, operation: str, **parameters: Any) -> Iterator[Mapping[str, Any]]:
         """The answers of a listing, page after page by `NextToken`, each page tried as patiently as one call.

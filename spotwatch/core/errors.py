@@ -7,8 +7,12 @@
     ├── ScenarioError                   65  a rehearsal's scenario file has mistakes
     ├── AlreadyRunning (Transient)      75  another daemon holds this state directory
     ├── StateUnavailable                73  the state directory cannot be used at all
+    ├── VolumeRefused                   65  what was named as the log volume is on nothing that outlives the instance
+    ├── OverlayUnavailable              69  this machine has no means to replay a journal without writing to the volume
+    ├── OverlayFull                     73  the scratch space does not hold what the replay writes
     ├── NotRunning                      69  there is no daemon to ask
     ├── CommandNotStarted                   a hook's command could not be executed; a value, not an exit
+    ├── LeaseLost (Transient)           75  another worker has taken the volume over
     ├── VolumeUnreadable                65  the volume holds nothing that can be read, and why
     ├── DestinationError                69  shipped objects can neither be stored nor read there
     │   └── DestinationFull             73      there is no room
@@ -16,6 +20,7 @@
     │   ├── AwsUnreachable (Transient)          no complete answer came
     │   ├── AwsThrottled (Transient)            it asks for patience
     │   ├── AwsBroken (Transient)               5xx, and answers that make no sense
+    │   ├── AwsUnsettled (Transient)            it has begun what it was asked for, and not finished
     │   ├── AwsDenied                   77  credentials or an IAM permission are missing
     │   ├── AwsNotFound                         the resource is not there
     │   ├── AwsConflict                         the resource is in another state, or somebody else has it
@@ -101,6 +106,24 @@ class StateUnavailable(SpotwatchError):
     exit_code = EX_CANTCREAT
 
 
+class VolumeRefused(SpotwatchError):
+    """What was named as the log volume is on no EBS volume, or it cannot be told on which."""
+
+    exit_code = EX_DATAERR
+
+
+class OverlayUnavailable(SpotwatchError):
+    """No way to replay a journal without writing to the volume works on this machine."""
+
+    exit_code = EX_UNAVAILABLE
+
+
+class OverlayFull(SpotwatchError):
+    """The scratch space is too small for what the replay of the journal writes."""
+
+    exit_code = EX_CANTCREAT
+
+
 class NotRunning(SpotwatchError):
     """No daemon has left a status in the state directory."""
 
@@ -109,6 +132,12 @@ class NotRunning(SpotwatchError):
 
 class CommandNotStarted(SpotwatchError):
     """A command could not be executed: it is missing, not executable, or its user cannot be taken on."""
+
+
+class LeaseLost(SpotwatchError, Transient):
+    """Another worker has taken the volume over; whatever was shipped is shipped."""
+
+    exit_code = EX_TEMPFAIL
 
 
 class VolumeUnreadable(SpotwatchError):
@@ -149,6 +178,10 @@ class AwsThrottled(AwsError, Transient):
 
 class AwsBroken(AwsError, Transient):
     """AWS is in trouble, or something else answers in its place."""
+
+
+class AwsUnsettled(AwsError, Transient):
+    """A change that was begun does not show yet."""
 
 
 class AwsDenied(AwsError):

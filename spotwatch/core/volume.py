@@ -17,6 +17,9 @@ from typing import Final
 TAG_PREFIX: Final = "spotwatch:"
 """Of all tags that are ours; an IAM policy can allow the tagging of these alone."""
 
+STATE_TAG: Final = f"{TAG_PREFIX}state"
+"""Holds a `VolumeState`; whoever looks for log volumes looks for this tag."""
+
 LONGEST_TAG_VALUE: Final = 256
 """Characters (EC2 user guide, "Tag restrictions"); longer values are dealt out over numbered tags."""
 
@@ -34,6 +37,38 @@ class VolumeState(StrEnum):
     """Everything that was to be shipped is, and was read back; it may be deleted."""
     QUARANTINED = "quarantined"
     """Something about it was wrong: what could be read was shipped, and a person has to look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """An EBS volume (DescribeVolumes).
+
+    Attributes:
+        id: such as `vol-0123456789abcdef0`.
+        size_gib: GiB.
+        kind: its volume type, such as `gp3`.
+        availability_zone: the AZ's name.
+        state: AWS's word: creating, available, in-use, deleting, deleted, error.
+        created: when it was made.
+        tags: all of them.
+        instance_id: the instance that it is attached to; empty if to none.
+        device: the device name of that attachment.
+        attachment: its state in AWS's word: attaching, attached, detaching, busy; empty if there is none.
+        iops, throughput_mib: what is provisioned, as far as it is billed.
+    """
+
+    id: str
+    size_gib: int
+    kind: str
+    availability_zone: str
+    state: str
+    created: datetime
+    tags: Mapping[str, str]
+    instance_id: str = ""
+    device: str = ""
+    attachment: str = ""
+    iops: int | None = None
+    throughput_mib: int | None = None
 
 
 class AgentKind(StrEnum):

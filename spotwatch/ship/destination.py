@@ -1,34 +1,18 @@
 """Where shipped objects go: an S3 bucket or a directory, with the same keys and the same guarantees."""
 
 import errno
-import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 from spotwatch.core.errors import DestinationError, DestinationFull
+from spotwatch.core.stored import Stored
 
 CHUNK: Final = 1024 * 1024
 """Bytes that are read of an object at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An object at the destination.
-
-    Attributes:
-        key: its name, with `/` between the parts.
-        size: bytes.
-        sha256: of its content, in hexadecimal, as it was noted when it was stored; empty if nobody noted it.
-    """
-
-    key: str
-    size: int
-    sha256: str = ""
 
 
 class Destination(Protocol):
@@ -39,10 +23,10 @@ class Destination(Protocol):
         """What it is called on the command line."""
         ...
 
-    def put(self, key: str, chunks: Iterable[bytes]) -> Stored | None:
-        """Store an object under a key that has none; None if it has one, which stays as it is.
+    def put(self, key: str, chunks: Iterable[bytes]) -> bool:
+        """Store an object under a key that has none; False if it has one, which stays as it is.
 
-        What has been sent is verified by the destination against checksums made here.
+        The destination verifies what arrives against checksums that are made here.
 
         Args:
             key: where.
@@ -62,7 +46,7 @@ class Destination(Protocol):
         """
         ...
 
-    def list(self, prefix: str) -> Iterator[Stored]:
+    def below(self, prefix: str) -> Iterator[Stored]:
         """The objects whose keys begin with this, in the order of their keys.
 
         Raises:
@@ -95,44 +79,39 @@ class Directory:
         """As on the command line."""
         return self._root.as_uri()
 
-    def put(self, key: str, chunks: Iterable[bytes]) -> Stored | None:
+    def put(self, key: str, chunks: Iterable[bytes]) -> bool:
         """See `Destination.put`: written under another name, synced, and linked to its own only if that is free."""
         path = self._path(key)
         if path.exists():
-            return None
+            return False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part") as file:
-                digest, size = hashlib.sha256(), 0
                 for chunk in chunks:
                     file.write(chunk)
-                    digest.update(chunk)
-                    size += len(chunk)
                 file.flush()
                 os.fchmod(file.fileno(), 0o640)
                 os.fsync(file.fileno())
                 os.link(file.name, path)
             _sync_directory(path.parent)
         except FileExistsError:
-            return None
+            return False
         except OSError as error:
             raise _refused(path, error) from None
-        return Stored(key, size, digest.hexdigest())
+        return True
 
     def find(self, key: str) -> Stored | None:
-        """See `Destination.find`; the checksum is made anew, since a file system keeps none."""
+        """See `Destination.find`."""
         path = self._path(key)
         try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256")
-                return Stored(key, file.tell(), digest.hexdigest())
-        except FileNotFoundError:
+            return Stored(key, path.stat().st_size)
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise _refused(path, error) from None
 
-    def list(self, prefix: str) -> Iterator[Stored]:
-        """See `Destination.list`."""
+    def below(self, prefix: str) -> Iterator[Stored]:
+        """See `Destination.below`."""
         top = self._path(prefix.rpartition("/")[0])
         try:
             paths = sorted(path for path in top.rglob("*") if path.is_file() and not path.name.startswith("."))

@@ -92,6 +92,11 @@ class Manifest:
     anomalies: tuple[str, ...]
     schema: int = SCHEMA
 
+    @property
+    def shipped_bytes(self) -> int:
+        """Bytes of the files' content in all objects."""
+        return sum(frame.end - frame.start for stored in self.objects for frame in stored.frames)
+
     def encode(self) -> bytes:
         """The document; the same for the same manifest."""
         return json.dumps(asdict(self), indent=1, sort_keys=True).encode() + b"\n"

@@ -1,54 +1,21 @@
-"""Leftover volumes as this room sees them: what is known of one, who may work on it, and who can be asked to act.
+"""Leftover volumes as this room sees them: what is known of one, who works on it, and who can be asked to act.
 
 An attachment keeps two hosts from reading one volume at a time, but it does not end when a worker dies. So whoever
-works on a volume writes a lease on it: a holder, an epoch, a time until which nobody else may step in. Tags know no
-conditions, so a lease alone decides nothing: the attachment does, and the epoch stops one who was thought dead from
-finishing what another has taken over.
+works on a volume writes a lease on it, and renews it: a holder and an epoch. Tags know no conditions, so a lease alone
+decides nothing: the attachment does, and the epoch stops one who was thought dead from finishing what another has
+taken over. Whether a lease is alive is seen by its renewals, never by comparing the clocks of two hosts.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from spotwatch.core.volume import TAG_PREFIX
-
-
-@dataclass(frozen=True, slots=True)
-class Volume:
-    """An EBS volume (DescribeVolumes).
-
-    Attributes:
-        id: such as `vol-0123456789abcdef0`.
-        size_gib: GiB.
-        kind: its volume type, such as `gp3`.
-        availability_zone: the AZ's name.
-        state: AWS's word: creating, available, in-use, deleting, deleted, error.
-        created: when it was made.
-        tags: all of them.
-        instance_id: the instance that it is attached to; empty if to none.
-        device: the device name of that attachment.
-        attachment: its state in AWS's word: attaching, attached, detaching, busy; empty if there is none.
-        iops, throughput_mib: what is provisioned, as far as it is billed.
-    """
-
-    id: str
-    size_gib: int
-    kind: str
-    availability_zone: str
-    state: str
-    created: datetime
-    tags: Mapping[str, str]
-    instance_id: str = ""
-    device: str = ""
-    attachment: str = ""
-    iops: int | None = None
-    throughput_mib: int | None = None
-
+from spotwatch.core.volume import TAG_PREFIX, Volume
 
 HOLDER_TAG: Final = f"{TAG_PREFIX}lease-holder"
 EPOCH_TAG: Final = f"{TAG_PREFIX}lease-epoch"
-UNTIL_TAG: Final = f"{TAG_PREFIX}lease-until"
+RENEWED_TAG: Final = f"{TAG_PREFIX}lease-renewed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,29 +25,28 @@ class Lease:
     Attributes:
         holder: the worker: its instance, boot and process.
         epoch: one more than the one before; the larger one is right.
-        until: when others may take over, unless it is renewed.
+        renewed: when it was written last, by the holder's clock; compared only with itself.
     """
 
     holder: str
     epoch: int
-    until: datetime
+    renewed: datetime
 
     def to_tags(self) -> dict[str, str]:
         """The EC2 tags."""
-        until = self.until.isoformat(timespec="seconds")
-        return {HOLDER_TAG: self.holder, EPOCH_TAG: str(self.epoch), UNTIL_TAG: until}
+        return {HOLDER_TAG: self.holder, EPOCH_TAG: str(self.epoch), RENEWED_TAG: self.renewed.isoformat()}
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> "Lease | None":
         """The lease in a volume's tags; None if there is none, or one that makes no sense."""
         try:
-            return cls(tags[HOLDER_TAG], int(tags[EPOCH_TAG]), datetime.fromisoformat(tags[UNTIL_TAG]))
+            return cls(tags[HOLDER_TAG], int(tags[EPOCH_TAG]), datetime.fromisoformat(tags[RENEWED_TAG]))
         except (KeyError, ValueError):
             return None
 
-    def renewed(self, until: datetime) -> "Lease":
-        """The same, for longer."""
-        return replace(self, until=until)
+    def is_of(self, other: "Lease | None") -> bool:
+        """Whether the other is the same lease, renewed or not."""
+        return other is not None and (self.holder, self.epoch) == (other.holder, other.epoch)
 
 
 class Volumes(Protocol):
@@ -131,8 +97,8 @@ class Volumes(Protocol):
         """
         ...
 
-    def snapshot(self, volume_id: str, description: str, tags: Mapping[str, str]) -> str:
-        """Begin a snapshot of it; the snapshot's id."""
+    def snapshot(self, volume_id: str, description: str) -> str:
+        """Begin a snapshot of it, unless one of ours with this description is there; the snapshot's id."""
         ...
 
     def device_names(self, instance_id: str) -> frozenset[str]:

@@ -1,0 +1,259 @@
+"""S3, and servers that speak its language, as a destination of shipped objects.
+
+What this survives:
+
+- Two that store one object: both the single request and the end of a multipart upload say `If-None-Match: *`.
+- A request that was carried out although its answer got lost: it is found to be there, as if another had stored it.
+- A part that is damaged on its way: each goes with its CRC-32 and its MD5, since servers check the one or the other.
+- A connection that breaks while an object is read: it is read in ranges, and only the broken one is asked for again.
+- Uploads that a dead process has begun: they are aborted before the object is begun anew, as nobody else would.
+"""
+
+import base64
+import hashlib
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from spotwatch.aws.session import Api
+from spotwatch.core.errors import AwsConflict, AwsError, AwsNotFound, DestinationError, DestinationFull
+from spotwatch.core.stored import Stored
+
+PART_BYTES: Final = 8 * 1024 * 1024
+"""Of one part, and of one range that is read; S3 wants parts of 5 MiB to 5 GiB, 10,000 of them at most, which is
+80 GB with these: more than a bundle ever is."""
+
+SENDERS: Final = 3
+"""Parts on their way at a time: with compressed logs the CPU is busy long before the network is."""
+
+_FULL: Final = frozenset({"QuotaExceeded", "InsufficientStorage", "ServiceQuotaExceededException", "XMinioStorageFull"})
+"""What servers other than AWS answer when there is no room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How objects are kept; an empty value leaves it to the bucket.
+
+    Attributes:
+        encryption: `AES256` (SSE-S3), `aws:kms` or `aws:kms:dsse`.
+        kms_key: the key's id or ARN, for the latter two.
+        storage_class: such as `STANDARD_IA`.
+        lock_mode: `GOVERNANCE` or `COMPLIANCE` (Object Lock).
+        lock_until: until when, with a lock mode.
+    """
+
+    encryption: str = ""
+    kms_key: str = ""
+    storage_class: str = ""
+    lock_mode: str = ""
+    lock_until: datetime | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        """What PutObject and CreateMultipartUpload are given."""
+        told = {
+            "ServerSideEncryption": self.encryption,
+            "SSEKMSKeyId": self.kms_key,
+            "StorageClass": self.storage_class,
+            "ObjectLockMode": self.lock_mode,
+            "ObjectLockRetainUntilDate": self.lock_until,
+        }
+        return {name: value for name, value in told.items() if value}
+
+
+class Bucket:
+    """Objects below a prefix of a bucket; implements `spotwatch.ship.destination.Destination`."""
+
+    def __init__(self, s3: Api, bucket: str, prefix: str = "", options: Options = Options()) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            s3: the API.
+            bucket: its name.
+            prefix: what all keys begin with there, without a slash at its ends.
+            options: how objects are kept.
+        """
+        self._s3 = s3
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._options = options
+
+    @property
+    def url(self) -> str:
+        """As on the command line."""
+        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    def put(self, key: str, chunks: Iterable[bytes]) -> bool:
+        """See `Destination.put`."""
+        if self.find(key) is not None:
+            return False
+        parts = _parts(chunks)
+        first = next(parts, b"")
+        try:
+            if len(first) < PART_BYTES:
+                return self._put_whole(key, first)
+            return self._put_in_parts(key, first, parts)
+        except AwsError as error:
+            raise _refused(self.url, key, error) from error
+
+    def find(self, key: str) -> Stored | None:
+        """See `Destination.find`."""
+        try:
+            told = self._s3.call("HeadObject", Bucket=self._bucket, Key=self._prefix + key)
+        except AwsNotFound:
+            return None
+        except AwsError as error:
+            raise _refused(self.url, key, error) from error
+        return Stored(key, told["ContentLength"])
+
+    def below(self, prefix: str) -> Iterator[Stored]:
+        """See `Destination.below`."""
+        whole, token = self._prefix + prefix, ""
+        while True:
+            following = {"ContinuationToken": token} if token else {}
+            try:
+                page = self._s3.call("ListObjectsV2", Bucket=self._bucket, Prefix=whole, **following)
+            except AwsError as error:
+                raise _refused(self.url, prefix, error) from error
+            for found in page.get("Contents", ()):
+                yield Stored(found["Key"].removeprefix(self._prefix), found["Size"])
+            token = page.get("NextContinuationToken", "")
+            if not token:
+                return
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """See `Destination.read`."""
+        if length is None:
+            found = self.find(key)
+            if found is None:
+                raise DestinationError(f"{self.url}/{key} is not there", hint="see what has deleted it")
+            length = found.size - start
+        end = start + length
+        for begin in range(start, end, PART_BYTES):
+            yield self._read_range(key, begin, min(begin + PART_BYTES, end))
+
+    def _read_range(self, key: str, start: int, end: int) -> bytes:
+        def attempt() -> bytes:
+            whole = self._prefix + key
+            return self._s3.body("GetObject", Bucket=self._bucket, Key=whole, Range=f"bytes={start}-{end - 1}")
+
+        try:
+            data = self._s3.wait_for(attempt)
+        except AwsError as error:
+            raise _refused(self.url, key, error) from error
+        if len(data) != end - start:
+            raise DestinationError(f"{self.url}/{key} ends {end - start - len(data)} bytes too early")
+        return data
+
+    def _put_whole(self, key: str, data: bytes) -> bool:
+        try:
+            self._s3.call(
+                "PutObject",
+                Bucket=self._bucket,
+                Key=self._prefix + key,
+                Body=data,
+                IfNoneMatch="*",
+                **_checksums(data),
+                **self._options.parameters(),
+            )
+        except AwsConflict:
+            return self._is_ours_alone(key)
+        return True
+
+    def _put_in_parts(self, key: str, first: bytes, rest: Iterator[bytes]) -> bool:
+        whole = {"Bucket": self._bucket, "Key": self._prefix + key}
+        self._abort_stale(whole)
+        begun = self._s3.call(
+            "CreateMultipartUpload", **whole, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT",
+            **self._options.parameters(),
+        )  # fmt: skip
+        upload = {**whole, "UploadId": begun["UploadId"]}
+        try:
+            sent, crc = self._send(upload, first, rest)
+            self._complete(key, upload, sent, crc)
+        except AwsConflict:
+            self._abort(upload)
+            return self._is_ours_alone(key)
+        except BaseException:
+            self._abort(upload)
+            raise
+        return True
+
+    def _complete(self, key: str, upload: dict[str, Any], sent: list[dict[str, Any]], crc: int) -> None:
+        if self.find(key) is not None:
+            raise AwsConflict(f"{key} is there already")  # some servers do not look at If-None-Match here
+        self._s3.call(
+            "CompleteMultipartUpload", **upload, MultipartUpload={"Parts": sent}, IfNoneMatch="*",
+            ChecksumCRC32=_base64(crc), ChecksumType="FULL_OBJECT",
+        )  # fmt: skip
+
+    def _send(self, upload: dict[str, Any], first: bytes, rest: Iterator[bytes]) -> tuple[list[dict[str, Any]], int]:
+        """Send the parts, a few at a time; what completes the upload, and the CRC-32 of the whole."""
+        sent: list[dict[str, Any]] = []
+        going: deque[Future[dict[str, Any]]] = deque()
+        crc, number, part = 0, 0, first
+        with ThreadPoolExecutor(SENDERS, thread_name_prefix="send") as senders:
+            while part:
+                number, crc = number + 1, zlib.crc32(part, crc)
+                going.append(senders.submit(self._send_part, upload, number, part))
+                if len(going) > SENDERS:
+                    sent.append(going.popleft().result())
+                part = next(rest, b"")
+            sent += [future.result() for future in going]
+        return sent, crc
+
+    def _send_part(self, upload: dict[str, Any], number: int, data: bytes) -> dict[str, Any]:
+        checksums = _checksums(data)
+        told = self._s3.call("UploadPart", **upload, PartNumber=number, Body=data, **checksums)
+        return {"PartNumber": number, "ETag": told["ETag"], "ChecksumCRC32": checksums["ChecksumCRC32"]}
+
+    def _abort_stale(self, whole: dict[str, Any]) -> None:
+        listed = self._s3.call("ListMultipartUploads", Bucket=whole["Bucket"], Prefix=whole["Key"])
+        for upload in listed.get("Uploads", ()):
+            if upload["Key"] == whole["Key"]:
+                self._abort({**whole, "UploadId": upload["UploadId"]})
+
+    def _abort(self, upload: dict[str, Any]) -> None:
+        """Give up an upload; what cannot be given up is left to the bucket's lifecycle rules."""
+        with suppress(AwsError):
+            self._s3.attempt("AbortMultipartUpload", **upload)
+
+    def _is_ours_alone(self, key: str) -> bool:
+        """After a conflict: False if the object is there. A conflict without an object is a fault.
+
+        Raises:
+            DestinationError: nothing is there.
+        """
+        if self.find(key) is None:
+            raise DestinationError(f"{self.url}/{key} is being stored by somebody else", hint="try again later")
+        return False
+
+
+def _parts(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks in parts of `PART_BYTES`, the last one shorter."""
+    held = bytearray()
+    for chunk in chunks:
+        held += chunk
+        while len(held) >= PART_BYTES:
+            yield bytes(held[:PART_BYTES])
+            del held[:PART_BYTES]
+    if held:
+        yield bytes(held)
+
+
+def _checksums(data: bytes) -> dict[str, str]:
+    md5 = hashlib.md5(data, usedforsecurity=False).digest()
+    return {"ChecksumCRC32": _base64(zlib.crc32(data)), "ContentMD5": base64.b64encode(md5).decode()}
+
+
+def _base64(crc: int) -> str:
+    return base64.b64encode(crc.to_bytes(4, "big")).decode()
+
+
+def _refused(url: str, key: str, error: AwsError) -> DestinationError:
+    kind = DestinationFull if error.code in _FULL else DestinationError
+    return kind(f"{url}/{key}: {error.message}", hint=error.hint)

@@ -1,0 +1,302 @@
+"""One leftover volume, from the lease to its end.
+
+    lease ─► attach ─► lease ─► read, decide, ship (a child process) ─► manifest ─► verify ─► tag ─► detach ─► delete
+
+Every step may be the last one before a SIGKILL, and whoever comes next, on this host or another, finds what to go on
+from in the volume itself: its attachment, its tags, the objects and the manifest at the destination.
+
+What this survives:
+
+- A worker that dies while it holds the volume: on the same host the next one goes on with the attachment; on another
+  host it waits until the lease is not renewed any more, raises the epoch, and detaches without force.
+- A worker that was thought dead and is not: before each step that cannot be undone it looks whether the lease is still
+  its own. Its objects are the same as everybody's, so they do no harm.
+- Two that begin at once: EC2 lets one attach. Two that delete at once: the second finds nothing.
+- A volume with anything wrong about it: what can be read is shipped, and the volume is kept for a person to look at.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, Protocol
+
+from spotwatch.core.errors import AwsConflict, LeaseLost, SpotwatchError, VolumeUnreadable
+from spotwatch.core.volume import STATE_TAG, TAG_PREFIX, Volume, VolumeLabel, VolumeState
+from spotwatch.ship.device_names import DeviceNames
+from spotwatch.ship.manifest import Manifest
+from spotwatch.ship.volumes import Lease, Volumes
+
+SHIPPED_TAG: Final = f"{TAG_PREFIX}shipped-at"
+REASON_TAG: Final = f"{TAG_PREFIX}quarantine-reason"
+MANIFEST_TAG: Final = f"{TAG_PREFIX}manifest"
+
+LONGEST_REASON: Final = 250
+"""Characters; a tag's value holds 256."""
+
+RENEW_EVERY: Final = 60.0
+"""Seconds between two renewals of a lease: each is two calls, and a long shipment has few."""
+
+
+class Verdict(StrEnum):
+    """What became of a volume in this run."""
+
+    DELETED = "deleted"
+    """Shipped, verified and deleted."""
+    KEPT = "kept"
+    """Shipped and verified; the settings want it to stay for now."""
+    QUARANTINED = "quarantined"
+    """What could be read is shipped; something was wrong, and the volume stays."""
+    BUSY = "busy"
+    """Somebody else works on it."""
+    FAILED = "failed"
+    """Not done; the next run goes on with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one volume; `reason` says why where that is a question, `hint` what to do about it."""
+
+    volume: str
+    verdict: Verdict
+    reason: str = ""
+    hint: str = ""
+    shipped_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is done with a volume that was shipped.
+
+    Attributes:
+        keep: never delete.
+        retain: how long a shipped volume stays before it is deleted.
+        snapshot: make a snapshot of a volume that is quarantined.
+    """
+
+    keep: bool = False
+    retain: timedelta = timedelta(0)
+    snapshot: bool = False
+
+
+class Host(Protocol):
+    """The machine that volumes are attached to."""
+
+    @property
+    def instance_id(self) -> str:
+        """Its EC2 instance id."""
+        ...
+
+    @property
+    def worker(self) -> str:
+        """What tells this worker from every other, also from one before it on the same host."""
+        ...
+
+    def claim(self, volume_id: str) -> AbstractContextManager[bool]:
+        """Hold a volume against other workers of this host; whether it could be had."""
+        ...
+
+    def device(self, volume: Volume) -> str:
+        """The path of the block device of an attached volume, as soon as it is there.
+
+        Raises:
+            VolumeUnreadable: it does not appear.
+        """
+        ...
+
+    def now(self) -> datetime:
+        """UTC."""
+        ...
+
+    def elapsed(self) -> float:
+        """Seconds on a clock that never goes back."""
+        ...
+
+
+class Shipper(Protocol):
+    """Reads a device in a child process and ships what is left on it."""
+
+    def ship(self, device: str, volume: Volume, label: VolumeLabel, *, renew: Callable[[], None]) -> Manifest:
+        """Store every object; the manifest, which is not stored yet.
+
+        Args:
+            device: path of the block device.
+            volume: that it is of.
+            label: what the instance wrote on it.
+            renew: to be called every few seconds; raises when the volume is ours no more, and then nothing is left
+                running.
+
+        Raises:
+            VolumeUnreadable: nothing on it can be read.
+            DestinationError: not everything could be stored.
+        """
+        ...
+
+    def publish(self, manifest: Manifest) -> str:
+        """Store the manifest, and answer its key; the same manifest is stored once.
+
+        Raises:
+            DestinationError: it could not be stored.
+        """
+        ...
+
+    def published(self, key: str) -> Manifest:
+        """The manifest that is stored under a key, after everything that it names has been found.
+
+        Raises:
+            DestinationError: it is not there, is no manifest, or names what is not there.
+        """
+        ...
+
+    def verify(self, manifest: Manifest) -> None:
+        """Read everything back.
+
+        Raises:
+            DestinationError: something is not there, or not what was stored.
+        """
+        ...
+
+
+class Job:
+    """What is done with one volume; makes one outcome of whatever happens."""
+
+    def __init__(self, volumes: Volumes, host: Host, shipper: Shipper, ending: Ending) -> None:
+        self._volumes = volumes
+        self._host = host
+        self._shipper = shipper
+        self._ending = ending
+        self._names = DeviceNames(volumes, host.instance_id)
+
+    def work(self, volume: Volume) -> Outcome:
+        """From wherever the volume is to its end, unless somebody else has it."""
+        with self._host.claim(volume.id) as ours:
+            if not ours:
+                return Outcome(volume.id, Verdict.BUSY, "another process of this host works on it")
+            try:
+                return self._go_on(volume)
+            except (AwsConflict, LeaseLost) as error:
+                return Outcome(volume.id, Verdict.BUSY, error.message)
+            except SpotwatchError as error:
+                return Outcome(volume.id, Verdict.FAILED, error.message, error.hint)
+
+    def take_over(self, volume: Volume) -> Outcome:
+        """The same for a volume that another host holds, and whose lease has not been renewed for long."""
+        try:
+            with self._host.claim(volume.id) as ours:
+                dead = Lease.from_tags(volume.tags)
+                if not ours or dead is None or Lease.from_tags(self._look(volume).tags) != dead:
+                    return Outcome(volume.id, Verdict.BUSY, "its holder lives")
+                self._write(volume, Lease(self._host.worker, dead.epoch + 1, self._host.now()))
+                self._volumes.detach(volume.id, volume.instance_id)
+                self._volumes.wait_until_available(volume.id)
+            return self.work(self._look(volume))
+        except SpotwatchError as error:
+            return Outcome(volume.id, Verdict.FAILED, error.message, error.hint)
+
+    def _go_on(self, volume: Volume) -> Outcome:
+        """What is left to do depends on what its tags and its attachment say, never on what we remember."""
+        label = _label(volume)
+        if label.state in (VolumeState.SHIPPED, VolumeState.QUARANTINED):
+            return self._end(self._released(volume))
+        lease = self._take(volume)
+        device = self._host.device(self._look(volume))
+        manifest = self._shipper.ship(device, volume, label, renew=self._renewal(volume, lease))
+        self._renew(volume, lease)
+        key = self._shipper.publish(manifest)
+        self._shipper.verify(manifest)
+        self._renew(volume, lease)
+        self._mark(volume, manifest, key)
+        return replace(self._end(self._released(self._look(volume))), shipped_bytes=manifest.shipped_bytes)
+
+    def _take(self, volume: Volume) -> Lease:
+        """The lease, with the volume attached to this host.
+
+        It is written before the attachment, so that a volume is never attached to a worker that nobody knows, and once
+        more after it, because one who came too late may have written his own in between.
+        """
+        before = Lease.from_tags(volume.tags)
+        lease = Lease(self._host.worker, before.epoch + 1 if before else 1, self._host.now())
+        self._write(volume, lease)
+        if volume.instance_id != self._host.instance_id:
+            self._attach(volume)
+        self._volumes.wait_until_attached(volume.id, self._host.instance_id)
+        self._write(volume, lease)
+        return lease
+
+    def _attach(self, volume: Volume) -> None:
+        with self._names.one() as device:
+            self._volumes.attach(volume.id, self._host.instance_id, device)
+
+    def _renewal(self, volume: Volume, lease: Lease) -> Callable[[], None]:
+        """Renews the lease once in `RENEW_EVERY`, however often it is called."""
+        last = self._host.elapsed()
+
+        def renew() -> None:
+            nonlocal last
+            if self._host.elapsed() - last >= RENEW_EVERY:
+                last = self._host.elapsed()
+                self._renew(volume, lease)
+
+        return renew
+
+    def _renew(self, volume: Volume, lease: Lease) -> None:
+        """Write the lease anew, if it is still ours.
+
+        Another worker's lease of the same epoch was written by one who then could not attach: the attachment decides.
+
+        Raises:
+            LeaseLost: the volume is attached elsewhere, or somebody has raised the epoch.
+        """
+        now = self._look(volume)
+        written = Lease.from_tags(now.tags)
+        if now.instance_id != self._host.instance_id or (written is not None and written.epoch > lease.epoch):
+            raise LeaseLost(f"{written.holder if written else 'somebody else'} has taken {volume.id} over")
+        self._write(volume, Lease(lease.holder, lease.epoch, self._host.now()))
+
+    def _mark(self, volume: Volume, manifest: Manifest, key: str) -> None:
+        """Write on the volume what has become of it; a snapshot is made first, or a crash would leave it out."""
+        tags = {SHIPPED_TAG: self._host.now().isoformat(timespec="seconds"), MANIFEST_TAG: key}
+        if not manifest.anomalies:
+            return self._volumes.tag(volume.id, {STATE_TAG: VolumeState.SHIPPED.value, **tags})
+        if self._ending.snapshot:
+            self._volumes.snapshot(volume.id, f"spotwatch quarantined {volume.id}")
+        reason = "; ".join(manifest.anomalies)[:LONGEST_REASON]
+        return self._volumes.tag(volume.id, {STATE_TAG: VolumeState.QUARANTINED.value, REASON_TAG: reason, **tags})
+
+    def _released(self, volume: Volume) -> Volume:
+        """The volume as it is when it is attached to nothing."""
+        if not volume.instance_id:
+            return volume
+        self._volumes.detach(volume.id, self._host.instance_id)
+        self._volumes.wait_until_available(volume.id)
+        return self._look(volume)
+
+    def _end(self, volume: Volume) -> Outcome:
+        """Delete a volume that is shipped and detached, if its time has come and its manifest is valid."""
+        if _label(volume).state is VolumeState.QUARANTINED:
+            return Outcome(volume.id, Verdict.QUARANTINED, volume.tags.get(REASON_TAG, ""), "see its manifest")
+        shipped_at = datetime.fromisoformat(volume.tags[SHIPPED_TAG])
+        if self._ending.keep or self._host.now() < shipped_at + self._ending.retain:
+            return Outcome(volume.id, Verdict.KEPT, "it is shipped, and to be kept for now")
+        manifest = self._shipper.published(volume.tags[MANIFEST_TAG])
+        if manifest.volume != volume.id or manifest.anomalies:
+            raise VolumeUnreadable(f"{volume.id} names a manifest that is not its own, or has anomalies: it is kept")
+        self._volumes.delete(volume.id)
+        return Outcome(volume.id, Verdict.DELETED)
+
+    def _look(self, volume: Volume) -> Volume:
+        now = self._volumes.describe(volume.id)
+        if now is None:
+            raise LeaseLost(f"{volume.id} is gone")
+        return now
+
+    def _write(self, volume: Volume, lease: Lease) -> None:
+        self._volumes.tag(volume.id, lease.to_tags())
+
+
+def _label(volume: Volume) -> VolumeLabel:
+    try:
+        return VolumeLabel.from_tags(volume.tags)
+    except ValueError as error:
+        raise VolumeUnreadable(f"{volume.id}: {error}", hint="correct the tag, or ship it by hand") from None
