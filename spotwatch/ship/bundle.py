@@ -15,14 +15,14 @@ import hashlib
 import json
 import struct
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from threading import local
 from typing import BinaryIO, Final, Protocol
 
-from zstandard import ZstdCompressor
+from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
 
 from spotwatch.ship.tree import LogFile, Tree, Unreadable
 
@@ -40,6 +40,9 @@ LEVEL: Final = 1
 
 INDEX_MAGIC: Final = 0x184D2A5A
 """A skippable frame, which decompressors pass over."""
+
+LONGEST_INDEX: Final = 256 * 1024 * 1024
+"""Bytes of an index that are believed; a million files have less."""
 
 
 class Segment(Protocol):
@@ -117,6 +120,14 @@ class Bundle:
         ]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
+    def name(self, attempt: int) -> str:
+        """What its object is called: its number for people, what is in it for the next run.
+
+        Args:
+            attempt: 1, or more if the names before are taken by something else.
+        """
+        return f"{self.number:05d}-{self.digest}{f'-{attempt}' if attempt > 1 else ''}.zst"
+
 
 def deal_out(segments: Iterable[Segment], *, most: int = BUNDLE_BYTES) -> Iterator[Bundle]:
     """The segments in bundles of at most `most` bytes of content, in the order given."""
@@ -147,8 +158,8 @@ def _pieces(segments: Iterable[Segment]) -> Iterator[Piece]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Compressed:
-    """What became of a piece: the runs of it that could be read, as frames still without a place."""
+class _Read:
+    """What became of a piece: the runs of it that could be read, as frames still without a place, and their bytes."""
 
     runs: tuple[tuple[Frame, bytes], ...]
     lost: tuple[Unreadable, ...]
@@ -177,38 +188,45 @@ class Packer:
     def pack(self, bundle: Bundle, index: list[Frame]) -> Iterator[bytes]:
         """The object's bytes, a frame at a time and the index at last; `index` is filled on the way."""
         offset = 0
-        for compressed in self._in_order(bundle.pieces):
-            self.lost += compressed.lost
-            for frame, data in compressed.runs:
-                index.append(_placed(frame, offset))
+        for read in self._in_order(bundle.pieces, self._compress):
+            self.lost += read.lost
+            for frame, data in read.runs:
+                index.append(replace(frame, offset=offset, length=len(data)))
                 offset += len(data)
                 yield data
         yield encode_index(index)
 
-    def _in_order(self, pieces: Sequence[Piece]) -> Iterator[_Compressed]:
-        """Compressed side by side, answered in order, and never more than a few ahead of who takes them."""
+    def hash(self, bundle: Bundle) -> Iterator[Frame]:
+        """What `pack` would fill the index with, but for the places in the object."""
+        for read in self._in_order(bundle.pieces, self._hash):
+            self.lost += read.lost
+            yield from (frame for frame, _ in read.runs)
+
+    def _in_order(self, pieces: Sequence[Piece], work: Callable[[Piece], _Read]) -> Iterator[_Read]:
+        """Worked on side by side, answered in order, and never more than a few ahead of who takes them."""
         coming = iter(pieces)
-        running: deque[Future[_Compressed]] = deque()
-        for piece in islice(coming, self._ahead):
-            running.append(self._workers.submit(self._compress, piece))
+        running = deque(self._workers.submit(work, piece) for piece in islice(coming, self._ahead))
         while running:
             done = running.popleft().result()
-            for piece in islice(coming, 1):
-                running.append(self._workers.submit(self._compress, piece))
+            running.extend(self._workers.submit(work, piece) for piece in islice(coming, 1))
             yield done
 
-    def _compress(self, piece: Piece) -> _Compressed:
+    def _hash(self, piece: Piece) -> _Read:
+        runs, lost = self._read(piece)
+        return _Read(tuple((_frame(piece.file, start, data), b"") for start, data in runs), tuple(lost))
+
+    def _compress(self, piece: Piece) -> _Read:
+        runs, lost = self._read(piece)
+        compress = self._compressor().compress
+        return _Read(tuple((_frame(piece.file, start, data), compress(data)) for start, data in runs), tuple(lost))
+
+    def _read(self, piece: Piece) -> tuple[list[tuple[int, bytes]], list[Unreadable]]:
+        """The runs of a piece that can be read, and what cannot."""
         try:
             with self._tree.open(piece.file.path) as file:
-                runs, lost = _read(file, piece)
+                return _read(file, piece)
         except OSError as error:
-            return _Compressed((), (Unreadable(piece.file.path, _reason(piece.start, piece.end, error)),))
-        return _Compressed(tuple(self._frame(piece.file, start, data) for start, data in runs), tuple(lost))
-
-    def _frame(self, file: LogFile, start: int, data: bytes) -> tuple[Frame, bytes]:
-        compressed = self._compressor().compress(data)
-        digest = hashlib.sha256(data).hexdigest()
-        return Frame(file.path, file.inode, start, start + len(data), 0, len(compressed), digest), compressed
+            return [], [Unreadable(piece.file.path, _reason(piece.start, piece.end, error))]
 
     def _compressor(self) -> ZstdCompressor:
         """A thread's own: one may not be shared, and to make one a frame costs more than small files do."""
@@ -218,8 +236,8 @@ class Packer:
         return one
 
 
-def _placed(frame: Frame, offset: int) -> Frame:
-    return Frame(frame.path, frame.inode, frame.start, frame.end, offset, frame.length, frame.sha256)
+def _frame(file: LogFile, start: int, data: bytes) -> Frame:
+    return Frame(file.path, file.inode, start, start + len(data), 0, 0, hashlib.sha256(data).hexdigest())
 
 
 def _read(file: BinaryIO, piece: Piece) -> tuple[list[tuple[int, bytes]], list[Unreadable]]:
@@ -261,3 +279,39 @@ def encode_index(index: Sequence[Frame]) -> bytes:
     content = ZstdCompressor(level=LEVEL).compress(json.dumps([asdict(frame) for frame in index]).encode())
     length = len(content) + 4
     return struct.pack("<II", INDEX_MAGIC, length) + content + struct.pack("<I", length + 8)
+
+
+def decode_index(tail: bytes) -> tuple[Frame, ...]:
+    """The index in the last bytes of an object, as many as `index_length` says.
+
+    Raises:
+        ValueError: there is none.
+    """
+    try:
+        magic, length = struct.unpack_from("<II", tail)
+        if magic != INDEX_MAGIC or length + 8 != len(tail):
+            raise ValueError("it does not end with an index")
+        told = json.loads(ZstdDecompressor().decompress(tail[8:-4], max_output_size=LONGEST_INDEX))
+        return tuple(Frame(**frame) for frame in told)
+    except (struct.error, ZstdError, TypeError, RecursionError) as error:
+        raise ValueError(f"its index cannot be read: {error}") from None
+
+
+def index_length(end: bytes) -> int:
+    """How many of an object's last bytes are its index, told by the last four of them."""
+    return int.from_bytes(end[-4:], "little")
+
+
+def unpack(frame: Frame, data: bytes) -> bytes:
+    """The content of a frame, verified.
+
+    Raises:
+        ValueError: it is not what was packed.
+    """
+    try:
+        content = ZstdDecompressor().decompress(data, max_output_size=PIECE_BYTES)
+    except ZstdError as error:
+        raise ValueError(f"{frame.path}, bytes {frame.start} to {frame.end}: {error}") from None
+    if len(content) != frame.end - frame.start or hashlib.sha256(content).hexdigest() != frame.sha256:
+        raise ValueError(f"{frame.path}, bytes {frame.start} to {frame.end}: the checksum is another one")
+    return content

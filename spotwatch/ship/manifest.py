@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import quote
 
 from spotwatch.core.reading import parse_json_object
 from spotwatch.ship.bundle import Frame
@@ -142,18 +143,9 @@ def rfc3339(nanoseconds: int) -> str:
     return datetime.fromtimestamp(nanoseconds // 10**9, UTC).isoformat().replace("+00:00", "Z")
 
 
-def object_key(volume: str, instance: str, newest: str, name: str) -> str:
-    """Where an object of a volume is stored: by the date of its data, its instance and itself.
+def object_key(volume: str, instance: str, newest: str) -> str:
+    """What the keys of a volume's objects begin with: the date of its data, its instance and itself.
 
-    The date is the data's and not the run's, so that a second run finds what the first one stored.
+    The date is the data's and not the run's, so that a second run finds what the first one has stored.
     """
-    return "/".join((*newest[:10].split("-"), instance or "unknown-instance", volume, name))
-
-
-def bundle_name(number: int, digest: str) -> str:
-    """The name of a bundle: its number for people, and what is in it for the next run."""
-    return f"{number:05d}-{digest}.zst"
-
-
-MANIFEST_NAME: Final = "manifest.json"
-"""Its name within its volume."""
+    return "/".join((*newest[:10].split("-"), quote(instance, safe="") or "unknown-instance", quote(volume, safe="")))

@@ -1,0 +1,239 @@
+"""From a decision to objects and a manifest, and back again to see that all of it is there.
+
+Data objects come first and the manifest last, so whoever finds the manifest finds everything. Each is stored under a
+key that follows from the volume alone, on the condition that nobody has stored it yet: a second run, after a crash or
+on another host, finds what the first one has stored, compares it with the volume, and goes on with the rest.
+
+What this survives:
+
+- An object under the key that does not hold what is on the volume (it was half read from a failing disk): it stays, and
+  the right one goes under the next name.
+- A manifest of an earlier run that could read less or more: it stays, and the newer one has the higher number.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Final
+
+from spotwatch.core.errors import DestinationError
+from spotwatch.ship.bundle import Bundle, Frame, Packer, deal_out, decode_index, index_length, one_each, unpack
+from spotwatch.ship.decision import Decision, FileDecision
+from spotwatch.ship.destination import Destination
+from spotwatch.ship.manifest import FileReport, Manifest, ObjectReport, RangeReport, object_key, rfc3339
+from spotwatch.ship.tree import Tree, Unreadable
+
+MOST_MANIFESTS: Final = 99_999
+"""Of one volume; each is another way in which it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a manifest says of a volume besides its files; the fields are those of `Manifest`."""
+
+    volume: str
+    instance: str
+    filesystem: Mapping[str, str]
+    read_by: str
+
+
+class Shipment:
+    """What is left on one volume, on its way to one destination."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        destination: Destination,
+        *,
+        workers: int,
+        one_object_a_file: bool = False,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            tree: the volume.
+            destination: where to.
+            workers: how many cores to use.
+            one_object_a_file: an object for each range rather than bundles.
+            progress: is told how many bytes of content more are stored.
+        """
+        self._tree = tree
+        self._destination = destination
+        self._workers = workers
+        self._bundles = one_each if one_object_a_file else deal_out
+        self._progress = progress
+
+    def store(self, decision: Decision, origin: Origin) -> Manifest:
+        """Store every object; the manifest, which is not stored yet. What cannot be read is an anomaly in it.
+
+        Raises:
+            DestinationError: not everything could be stored.
+        """
+        newest = rfc3339(max((file.file.modified_ns for file in decision.files), default=0))
+        prefix = object_key(origin.volume, origin.instance, newest)
+        with Packer(self._tree, workers=self._workers) as packer:
+            objects = tuple(self._store(packer, prefix, bundle) for bundle in self._bundles(decision.segments))
+            lost = tuple(map(_told, dict.fromkeys(packer.lost)))
+        return Manifest(
+            volume=origin.volume,
+            instance=origin.instance,
+            filesystem=dict(origin.filesystem),
+            read_by=origin.read_by,
+            newest=newest,
+            files=tuple(map(_report, decision.files)),
+            objects=objects,
+            anomalies=(*decision.anomalies, *lost),
+        )
+
+    def _store(self, packer: Packer, prefix: str, bundle: Bundle) -> ObjectReport:
+        """Under the first of its names that is free, or that holds the same."""
+        for attempt in count(1):
+            key = f"{prefix}/{bundle.name(attempt)}"
+            report = self._put(packer, key, bundle) or self._found(packer, key, bundle)
+            if report is not None:
+                self._progress(bundle.size)
+                return report
+        raise AssertionError("count() ends")
+
+    def _put(self, packer: Packer, key: str, bundle: Bundle) -> ObjectReport | None:
+        """None if the key is taken."""
+        frames: list[Frame] = []
+        measured = _Measured(packer.pack(bundle, frames))
+        if not self._destination.put(key, measured):
+            return None
+        return ObjectReport(key, measured.size, measured.digest.hexdigest(), tuple(frames))
+
+    def _found(self, packer: Packer, key: str, bundle: Bundle) -> ObjectReport | None:
+        """What is stored under the key, if it is this bundle."""
+        stored = self._destination.find(key)
+        if stored is None:
+            return None
+        try:
+            frames = read_index(self._destination, key, stored.size)
+        except ValueError:
+            return None
+        contents = [(frame.path, frame.inode, frame.start, frame.end, frame.sha256) for frame in frames]
+        if contents != [
+            (frame.path, frame.inode, frame.start, frame.end, frame.sha256) for frame in packer.hash(bundle)
+        ]:
+            return None
+        measured = _Measured(self._destination.read(key))
+        for _ in measured:
+            pass
+        return ObjectReport(key, measured.size, measured.digest.hexdigest(), frames)
+
+
+class _Measured:
+    """Chunks on their way, counted and hashed."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self.size = 0
+        self.digest = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self.size += len(chunk)
+            self.digest.update(chunk)
+            yield chunk
+
+
+def publish(manifest: Manifest, destination: Destination) -> str:
+    """Store the manifest under the next free number, unless the last one is the same; its key.
+
+    Raises:
+        DestinationError: it could not be stored.
+    """
+    prefix = object_key(manifest.volume, manifest.instance, manifest.newest)
+    document = manifest.encode()
+    for number in range(1, MOST_MANIFESTS + 1):
+        key = f"{prefix}/manifest-{number:05d}.json"
+        if destination.put(key, [document]) or b"".join(destination.read(key)) == document:
+            return key
+    raise DestinationError(f"{prefix} has {MOST_MANIFESTS} manifests", hint="see what writes them")
+
+
+def read_manifest(destination: Destination, key: str) -> Manifest:
+    """The manifest that is stored under a key.
+
+    Raises:
+        DestinationError: there is none.
+    """
+    try:
+        return Manifest.decode(b"".join(destination.read(key)))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise DestinationError(f"{destination.url}/{key}: {error}", hint="see what has changed it") from None
+
+
+def read_index(destination: Destination, key: str, size: int) -> tuple[Frame, ...]:
+    """The index at the end of an object of this size.
+
+    Raises:
+        ValueError: it has none.
+        DestinationError: it could not be read.
+    """
+    length = index_length(b"".join(destination.read(key, max(0, size - 4))))
+    if not 12 <= length <= size:
+        raise ValueError("it does not end with an index")
+    return decode_index(b"".join(destination.read(key, size - length)))
+
+
+def look_for_all(manifest: Manifest, destination: Destination) -> None:
+    """See that every object is there, with its size.
+
+    Raises:
+        DestinationError: one is not.
+    """
+    for told in manifest.objects:
+        stored = destination.find(told.key)
+        if stored is None or stored.size != told.size:
+            what = "is not there" if stored is None else f"has {stored.size} bytes instead of {told.size}"
+            raise DestinationError(f"{destination.url}/{told.key} {what}", hint="see what has changed it")
+
+
+def verify(manifest: Manifest, destination: Destination) -> None:
+    """Read everything back: every object's checksum, and every frame's content.
+
+    Raises:
+        DestinationError: something is not there, or not what was stored.
+    """
+    for told in manifest.objects:
+        measured = _Measured(destination.read(told.key))
+        try:
+            _unpack_all(told.frames, measured)
+        except ValueError as error:
+            raise DestinationError(f"{destination.url}/{told.key}: {error}", hint="see what has changed it") from None
+        if measured.digest.hexdigest() != told.sha256:
+            raise DestinationError(f"{destination.url}/{told.key}: the checksum is another one than was stored")
+
+
+def _unpack_all(frames: Iterable[Frame], chunks: Iterable[bytes]) -> None:
+    """Frame after frame as they come; what follows the last one is read to its end."""
+    held, coming = bytearray(), iter(chunks)
+    for frame in frames:
+        while len(held) < frame.length and (chunk := next(coming, b"")):
+            held += chunk
+        unpack(frame, bytes(held[: frame.length]))
+        del held[: frame.length]
+    for _ in coming:
+        pass
+
+
+def _report(decided: FileDecision) -> FileReport:
+    return FileReport(
+        path=decided.file.path,
+        inode=decided.file.inode,
+        size=decided.file.size,
+        modified=rfc3339(decided.file.modified_ns),
+        ranges=tuple(
+            RangeReport(segment.start, segment.end, segment.shipped, segment.reason.value, segment.hint)
+            for segment in decided.segments
+        ),
+        trailing_nul_bytes=decided.trailing_nul_bytes,
+    )
+
+
+def _told(lost: Unreadable) -> str:
+    return f"{lost.path} cannot be read: {lost.reason}"
