@@ -30,7 +30,7 @@ ROOMS: dict[str, set[str]] = {
 LIBRARIES: dict[str, set[str]] = {
     "watch": {"httpx", "httpcore"},
     "simulate": {"rich", "moto"},
-    "ship": {"zstandard"},
+    "ship": {"zstandard", "xxhash", "yaml"},
     "aws": {"boto3", "botocore", "tenacity", "httpx"},
     "log": {"structlog"},
     "cli": {"rich"},

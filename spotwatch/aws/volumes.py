@@ -150,7 +150,7 @@ def _filter(name: str, value: str) -> dict[str, Any]:
 
 def _volume(told: Mapping[str, Any]) -> Volume:
     """A volume out of an answer of DescribeVolumes. Log volumes are attached once at the most."""
-    attachment = next((each for each in told.get("Attachments", ()) if each["State"] in IN_AN_ATTACHMENT), {})
+    attachment: Mapping[str, Any] = next((each for each in told.get("Attachments", ()) if each["State"] in IN_AN_ATTACHMENT), {})
     return Volume(
         id=told["VolumeId"],
         size_gib=told["Size"],

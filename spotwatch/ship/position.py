@@ -5,6 +5,8 @@ the file is the one that it was about: inode numbers are reused, names move with
 the state is older or newer than the file. So each position carries evidence, which is compared with the file's content.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import BinaryIO, Protocol
@@ -35,11 +37,47 @@ class Evidence(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Fingerprint(ABC):
+    """Evidence that is computed from a file alone, so that the file can be found by it, whatever its name and inode.
+
+    Attributes:
+        value: what the agent has noted.
+    """
+
+    value: int | str
+
+    @classmethod
+    @abstractmethod
+    def of(cls, file: BinaryIO, size: int) -> frozenset[int | str]:
+        """Every value under which the agent may have noted this content; none if there is too little of it."""
+
+    def agrees(self, file: BinaryIO, size: int) -> bool:
+        """Whether the content is what the agent saw."""
+        return self.value in self.of(file, size)
+
+
+@dataclass(frozen=True, slots=True)
 class Range:
     """Bytes of a file, from `start` up to but not including `end`."""
 
     start: int
     end: int
+
+
+def in_order(ranges: Iterable[Range]) -> tuple[Range, ...]:
+    """The same bytes in ranges that are sorted, apart from each other and not empty."""
+    joined = list[Range]()
+    for piece in sorted((piece for piece in ranges if piece.start < piece.end), key=lambda piece: piece.start):
+        if joined and piece.start <= joined[-1].end:
+            joined[-1] = Range(joined[-1].start, max(joined[-1].end, piece.end))
+        else:
+            joined.append(piece)
+    return tuple(joined)
+
+
+def up_to(offset: int) -> tuple[Range, ...]:
+    """Everything before an offset; nothing if that is 0."""
+    return in_order([Range(0, offset)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +90,7 @@ class Position:
         meaning: which of the two.
         inode: of the file; None where the agent does not note it.
         path: of the file as the agent saw it, absolute on the instance; None likewise.
-        evidence: all of it has to agree. With none, inode and path alone decide.
+        evidence: all of it has to agree. With none the position proves nothing: inode numbers and names are used again.
         state_file: where it was read from, relative to the root of the file system.
     """
 
@@ -63,6 +101,16 @@ class Position:
     inode: int | None = None
     path: str | None = None
     evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def end(self) -> int:
+        """The byte after the last that is done; 0 if none is."""
+        return self.done[-1].end if self.done else 0
+
+    @property
+    def fingerprints(self) -> tuple[Fingerprint, ...]:
+        """The evidence by which a file can be found."""
+        return tuple(evidence for evidence in self.evidence if isinstance(evidence, Fingerprint))
 
 
 @dataclass(frozen=True, slots=True)
