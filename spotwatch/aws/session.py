@@ -9,6 +9,7 @@ What this survives:
 - Foreign exceptions: whatever boto3, botocore or urllib3 raises comes out as an `AwsError`.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
@@ -86,18 +87,26 @@ class Session:
     """
 
     def __init__(
-        self, clock: Clock, *, until: float, region: str | None = None, read_timeout: float = READ_TIMEOUT
+        self,
+        clock: Clock,
+        *,
+        until: float = math.inf,
+        region: str | None = None,
+        read_timeout: float = READ_TIMEOUT,
+        patience: float = math.inf,
     ) -> None:
         """Nothing is asked yet.
 
         Args:
             clock: measures the time and passes it.
             until: when the last attempt of any call may begin, in seconds on `clock`.
+            patience: seconds from the first attempt of a call to its last one, for work that has many calls.
             region: stronger than what the environment says.
             read_timeout: seconds that an answer may be silent for.
         """
         self._clock = clock
         self._until = until
+        self._patience = patience
         self._boto = _mapped("configuration", "", lambda: boto3.session.Session(region_name=region))
         self._config = Config(
             connect_timeout=CONNECT_TIMEOUT,
@@ -111,8 +120,13 @@ class Session:
         """The region of all calls; empty if none is configured."""
         return self._boto.region_name or ""
 
-    def api(self, service: str, *, region: str | None = None) -> "Api":
+    def api(self, service: str, *, region: str | None = None, endpoint: str | None = None) -> "Api":
         """One service's API, by botocore's name for it (`ec2`, `s3`, …).
+
+        Args:
+            service: which.
+            region: stronger than the session's.
+            endpoint: the URL that it is asked at; stronger than what the environment says.
 
         Raises:
             AwsRefused: no region, or something else of the configuration is missing or wrong.
@@ -120,19 +134,24 @@ class Session:
         client = _mapped(
             service,
             "",
-            lambda: self._boto.client(service, config=self._config, region_name=region or self.region or None),
+            lambda: self._boto.client(
+                service, config=self._config, region_name=region or self.region or None, endpoint_url=endpoint
+            ),
         )
-        return Api(service, client, self._clock, self._until)
+        return Api(service, client, self._clock, self._until, self._patience)
 
 
 class Api:
     """The calls of one AWS service, patient until the session's deadline."""
 
-    def __init__(self, service: str, client: BaseClient, clock: Clock, until: float) -> None:
+    def __init__(
+        self, service: str, client: BaseClient, clock: Clock, until: float, patience: float = math.inf
+    ) -> None:
         self.service = service
         self.client = client
         self._clock = clock
         self._until = until
+        self._patience = patience
 
     def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """One call, by the operation's name as AWS writes it (`DescribeVolumes`), with AWS's parameter names.
@@ -142,13 +161,15 @@ class Api:
         Raises:
             AwsError: as its subclasses say.
         """
-        return patiently(self._until, self._clock)(self.attempt, operation, **parameters)
+        return self._patiently()(self.attempt, operation, **parameters)
 
     def attempt(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """The same without patience."""
         method = self.client.meta.method_to_api_mapping
         name = next(python for python, api in method.items() if api == operation)
         answer: dict[str, Any] = _mapped(self.service, operation, lambda: getattr(self.client, name)(**parameters))
+        if operation not in _OBJECTS and _content_type(answer).startswith("text/html"):
+            raise AwsBroken(f"{self.service}:{operation}: a web page answers", hint="see what answers at the endpoint")
         return answer
 
     def body(self, operation: str, **parameters: Any) -> bytes:
@@ -167,7 +188,10 @@ class Api:
         Raises:
             AwsError: the last one, when the patience is at its end.
         """
-        return patiently(self._until, self._clock)(look)
+        return self._patiently()(look)
+
+    def _patiently(self) -> Retrying:
+        return patiently(min(self._until, self._clock.now() + self._patience), self._clock)
 
     def pages(self, operation: str, **parameters: Any) -> Iterator[Mapping[str, Any]]:
         """The answers of a listing, page after page by `NextToken`, each page tried as patiently as one call.
@@ -194,6 +218,14 @@ def _mapped(service: str, operation: str, do: Any) -> Any:
         return do()
     except (botocore_errors.ClientError, botocore_errors.BotoCoreError, ResponseParserError) as error:
         raise aws_error(error, service, operation) from error
+
+
+_OBJECTS: Final = frozenset({"GetObject", "HeadObject"})
+"""Whose answers have the type of the object; any other answer that is a web page is a proxy's."""
+
+
+def _content_type(answer: Mapping[str, Any]) -> str:
+    return str(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("content-type", ""))
 
 
 _THROTTLED: Final = frozenset(

@@ -26,6 +26,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "drain": "run the hooks of an event now, by hand",
     "history": "show past drains",
     "hook": "run one of the built-in hooks by hand",
+    "ship": "ship what is left on log volumes, in a batch or by hand",
+    "logs": "list and read what was shipped",
 }
 
 _DESCRIPTION = """\

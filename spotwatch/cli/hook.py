@@ -7,7 +7,6 @@ from typing import NoReturn
 
 from spotwatch import hooks
 from spotwatch.core.errors import UsageError
-from spotwatch.host.programs import Programs
 
 DESCRIPTION = """\
 Run one of the built-in hooks, as the daemon does for a hook with
@@ -21,10 +20,13 @@ exit codes:
   0   done
   1   something that it does has failed
   64  its words are wrong
+  65  the log volume is on nothing that outlives the instance
 
 examples:
   spotwatch hook run-parts --dry-run /etc/spotwatch/drain.d
   SPOTWATCH_EVENT=terminate spotwatch hook run-parts /etc/spotwatch/drain.d
+  spotwatch hook preserve-volume --mount-point /var/log/app --dry-run
+  spotwatch hook flush-logs --mount-point /var/log/app --unit fluent-bit
 
 "spotwatch hook NAME --help" explains each of them.
 """
@@ -42,9 +44,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run the built-in."""
+    from spotwatch.cli.hook_services import Services
+
     hook = hooks.built_in(arguments.name)
     rehearsed = "SPOTWATCH_REHEARSAL" in os.environ and bool(hook.IAM_ACTIONS)
-    return hook.run(arguments, Programs(), dry_run=arguments.dry_run or rehearsed)
+    return hook.run(arguments, Services(os.environ), dry_run=arguments.dry_run or rehearsed)
 
 
 def mistake_in(words: Sequence[str]) -> str:

@@ -1,10 +1,12 @@
 """What several commands have in common on their command line: the settings file and single settings."""
 
+import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from spotwatch import hooks
 from spotwatch.config import DEFAULT_PATH, drop_in_directory, drop_ins, load
+from spotwatch.core.reading import printable
 from spotwatch.core.settings import Settings
 
 
@@ -51,3 +53,8 @@ def settings_places(arguments: Namespace) -> list[Path]:
 def plural(count: int, word: str) -> str:
     """``1 hook``, ``2 hooks``."""
     return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def shown_path(path: str) -> str:
+    """A path of a log volume as it is shown: one line that does nothing to a terminal, whatever bytes it is of."""
+    return printable(os.fsencode(path).decode(errors="backslashreplace"))

@@ -34,9 +34,17 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Rehearse an interruption on this machine, without AWS and without root: a fake
 metadata service is served on a free loopback port, the real daemon is run
-against it with your settings (without --config: with a few demonstration
-hooks), a scenario is played, and the end shows the hooks against the deadline
-and a verdict.
+against it with your settings, a scenario is played, and the end shows the
+hooks against the deadline and a verdict.
+
+Without settings and steps of yours a whole story is played, with a few
+demonstration hooks: an application logs, an agent sends most of it, the notice
+comes, "spotwatch hook preserve-volume" has AWS keep the log volume, and the
+instance dies in the middle of a line. "spotwatch ship" ships the rest from
+another instance, and the end counts every line: written, sent, shipped, lost,
+twice. Half a line is none of those; its bytes have to be shipped all the same.
+AWS is played by moto, made strict, and a directory stands for the volume,
+because mounting needs root. Nothing of yours is touched.
 
 Your hooks are really run, so rehearse where they may be. Built-in hooks that
 call AWS only say what they would do, unless --call-aws is given. Every hook
@@ -76,9 +84,10 @@ a scenario file:
   hop_limit_exceeded = false  # true: token requests are never answered
 
 exit codes:
-  0    drained in time, and every hook succeeded
-  1    a hook failed, was cut or given up, an announcement went unnoticed, or
-       the daemon failed
+  0    drained in time, and every hook succeeded; in the story also no line
+       lost, and none twice
+  1    a hook failed, was cut or given up, an announcement went unnoticed, the
+       daemon failed, or a line is lost or twice
   64   the command line is wrong, or the port cannot be used
   65   the scenario file is wrong
   73   --directory cannot be used
@@ -88,6 +97,7 @@ exit codes:
 
 examples:
   spotwatch simulate
+  spotwatch simulate --without preserve-volume
   spotwatch simulate --config ./spotwatch.toml --at "3s terminate 40s"
   spotwatch simulate --config ./spotwatch.toml --json | jq .sentence
   spotwatch simulate --serve --port 1338 --at "30s terminate 120s"
@@ -105,6 +115,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--scenario", metavar="FILE", type=Path, help="read the steps from a TOML file (see below)")
     parser.add_argument(
         "--directory", metavar="DIR", type=Path, help="keep reports and the hooks' outputs here (default: nowhere)"
+    )
+    parser.add_argument(
+        "--without",
+        metavar="PART",
+        action="append",
+        choices=PARTS,
+        default=[],
+        help=f"play the story without a part of it, to see what becomes of the log then: {' or '.join(PARTS)}",
     )
     parser.add_argument("--call-aws", action="store_true", help="let built-in hooks call AWS for real")
     parser.add_argument("--json", action="store_true", help="print one JSON document at the end, and nothing else")
@@ -201,26 +219,18 @@ _FOR_REHEARSALS = ("config", "set", "directory", "call_aws", "json")
 
 def _rehearse(played: Scenario, arguments: Namespace) -> int:
     show: _Audience = _Silence() if arguments.json else _Terminal()
-    with TemporaryDirectory(prefix="spotwatch-rehearsal-", ignore_cleanup_errors=True) as temporary:
-        config = arguments.config or _demonstration(Path(temporary))
+    with ExitStack() as stack:
+        temporary = stack.enter_context(
+            TemporaryDirectory(prefix="spotwatch-rehearsal-", ignore_cleanup_errors=True)
+        )
+        home = (arguments.directory or Path(temporary)).absolute()
+        told: Story | None = None
+        if _is_story(arguments) and not what_is_missing():
+            told = stack.enter_context(story(home, played.instance, frozenset(arguments.without)))
+            played = replace(played, instance=told.aws.instance)
+        config = arguments.config or (told.config if told else _demonstration(Path(temporary)))
         settings = load_settings(arguments, config)
-        state = _state((arguments.directory or Path(temporary)).absolute())
-        records = _records(state)
-        earlier = {report.drain for report in records.reports()}
-        _put_aside_earlier_drains(state)
-        with _service(played, arguments) as service:
-            show.introduce(service.url, str(arguments.config or "those of the demonstration"))
-            words = _daemon_words(config, arguments.set, service.url, state)
-            with FollowedProcess(words, _environment(arguments)) as daemon:
-                course = _play(Rehearsal(played, service, daemon, show.line, _intervals(settings.metadata)))
-        reports = [report for report in records.reports() if report.drain not in earlier]
-        judgement = judge(course, reports) if course else INTERRUPTED
-        show.conclude(reports, judgement)
-    if course is None:
-        return INTERRUPTED_EXIT_CODE
-    return 0 if judgement.passed else 1
-
-
+        state = _state(home)
 def _play(rehearsal: Rehearsal) -> Course | None:
     """How it went; None if it was interrupted."""
     try:

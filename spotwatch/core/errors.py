@@ -14,6 +14,7 @@
     ├── CommandNotStarted                   a hook's command could not be executed; a value, not an exit
     ├── LeaseLost (Transient)           75  another worker has taken the volume over
     ├── VolumeUnreadable                65  the volume holds nothing that can be read, and why
+    ├── WorkerFailed (Transient)        75  the process that reads a volume was stopped or killed
     ├── DestinationError                69  shipped objects can neither be stored nor read there
     │   └── DestinationFull             73      there is no room
     ├── AwsError                        69  AWS did not do what it was asked for
@@ -144,6 +145,12 @@ class VolumeUnreadable(SpotwatchError):
     """The volume holds no file system that can be read: LVM, RAID, encryption, damage, nothing at all."""
 
     exit_code = EX_DATAERR
+
+
+class WorkerFailed(SpotwatchError, Transient):
+    """The process that reads a volume was stopped at its time limit, or was killed."""
+
+    exit_code = EX_TEMPFAIL
 
 
 class DestinationError(SpotwatchError):

@@ -50,3 +50,15 @@ def parse_size(text: str) -> int:
     if match is None or match[2].lower() not in _BYTES:
         raise ValueError(f'"{text}" is not a size; write a number of bytes or a number with a unit, such as "1MiB"')
     return int(match[1]) * _BYTES[match[2].lower()]
+
+
+def format_size(count: int) -> str:
+    """Bytes for people: ``512 B``, ``3.4 MB``, ``1.2 GB``."""
+    if count < 1000:
+        return f"{count} B"
+    size, unit = count / 1000, "kB"
+    for larger in ("MB", "GB", "TB"):
+        if size < 999.95:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.1f} {unit}"

@@ -18,6 +18,9 @@ Reader = Callable[[object], Any]
 
 _HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
 
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+"""The names of today's buckets, and of those that are older than the rules (S3 user guide, "Bucket naming rules")."""
+
 _Word = TypeVar("_Word", bound=StrEnum)
 
 
@@ -117,6 +120,17 @@ def read_endpoint(value: object) -> str:
     nothing_more = f"http://{bracketed}" if port is None else f"http://{bracketed}:{port}"
     if not host or not _is_host(host) or port == 0 or text.lower() != nothing_more:
         raise ValueError('write "http://169.254.169.254", "http://[fd00:ec2::254]" or the address of a fake service')
+    return text
+
+
+def read_destination(value: object) -> str:
+    """Where objects go: ``s3://BUCKET[/PREFIX]`` or ``file:///DIRECTORY``."""
+    text = read_text(value, "s3://my-logs/spot").strip()
+    parts = urlsplit(text)
+    is_bucket = parts.scheme == "s3" and _BUCKET.fullmatch(parts.netloc)
+    is_directory = parts.scheme == "file" and not parts.netloc and parts.path.startswith("/")
+    if not (is_bucket or is_directory) or parts.query or parts.fragment:
+        raise ValueError(f'"{text}" is no destination; write "s3://BUCKET/PREFIX" or "file:///DIRECTORY"')
     return text
 
 

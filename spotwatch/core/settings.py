@@ -20,7 +20,9 @@ from spotwatch.core.reading import (
     PositiveSeconds,
     Seconds,
     Switch,
+    Text,
     read_count,
+    read_destination,
     read_one_of,
     read_positive_duration,
 )
@@ -169,6 +171,72 @@ class LogSettings:
     """``text`` is one line a record, ``json`` one object a line."""
 
 
+class Hints(StrEnum):
+    """What is done with bytes of which nobody knows whether they were delivered."""
+
+    SHIP = "ship"
+    SKIP = "skip"
+
+
+class Encryption(StrEnum):
+    """Server-side encryption in the words of S3."""
+
+    SSE_S3 = "AES256"
+    SSE_KMS = "aws:kms"
+    DSSE_KMS = "aws:kms:dsse"
+
+
+class ObjectLayout(StrEnum):
+    """How shipped files become objects."""
+
+    BUNDLES = "bundles"
+    FILES = "files"
+
+
+@dataclass(frozen=True, slots=True)
+class ShipSettings:
+    """``[ship]``: what becomes of leftover log volumes. Read by ``spotwatch ship``, not by the daemon."""
+
+    to: Annotated[str, read_destination] = ""
+    """Where to: ``s3://BUCKET/PREFIX`` or ``file:///DIRECTORY``. Empty: it has to be on the command line."""
+
+    keep: Switch = False
+    """Whether volumes that are shipped stay for ever; they cost as much as before."""
+
+    retain: Seconds = 0.0
+    """How long a volume stays after it was shipped. Not at all by default: what was shipped was read back."""
+
+    snapshot: Switch = False
+    """Whether a snapshot is made of a volume that is quarantined. The volume itself stays in any case."""
+
+    jobs: Annotated[int, read_count] = 4
+    """The most volumes that are worked on at a time; fewer if cores, memory or attachments are short."""
+
+    time_limit: PositiveSeconds = 6 * 3600.0
+    """The longest that one volume may be read for: some 600 GiB at the 30 MiB/s of the smallest volume types."""
+
+    read_positions: Annotated[Hints, read_one_of(Hints)] = Hints.SHIP
+    """What an agent had only read. Shipped, since the first promise is that nothing is lost."""
+
+    unproven_positions: Annotated[Hints, read_one_of(Hints)] = Hints.SHIP
+    """What a position calls done of a file that it knows by its inode number or its name alone. Likewise."""
+
+    objects: Annotated[ObjectLayout, read_one_of(ObjectLayout)] = ObjectLayout.BUNDLES
+    """``bundles``: many files in one object; ``files``: an object for each range of a file."""
+
+    scratch: AbsolutePath = "/var/tmp"  # noqa: S108 (files without a name only)
+    """Where the replay of a volume's journal writes, a few MiB as a rule and never more than 1 GiB."""
+
+    encryption: Annotated[str, read_one_of(Encryption)] = ""
+    """Server-side encryption of S3; empty leaves it to the bucket, which encrypts with SSE-S3 by default."""
+
+    kms_key: Text = ""
+    """The id or ARN of the KMS key for ``aws:kms``."""
+
+    storage_class: Text = ""
+    """S3's name of a storage class, such as ``STANDARD_IA``; empty is ``STANDARD``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that ``spotwatch.toml`` and its drop-ins say."""
@@ -177,4 +245,5 @@ class Settings:
     state: StateSettings = field(default_factory=StateSettings)
     drain: DrainSettings = field(default_factory=DrainSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    ship: ShipSettings = field(default_factory=ShipSettings)
     hooks: tuple[Hook, ...] = ()

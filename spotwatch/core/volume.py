@@ -8,6 +8,7 @@
 `armed` and `interrupted` are set on the instance, the others by whoever holds the lease.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -101,13 +102,15 @@ class VolumeLabel:
         instance_id: whose logs they are.
         availability_zone: the AZ's name; a volume can be attached nowhere else.
         marked_at: when the state was set.
-        mount_point: where it was mounted; the paths in agents' positions begin with it.
+        mount_point: where it was mounted; the paths in agents' positions begin with it. Empty if that is not known.
         filesystem_uuid: of the file system with the logs.
         log_paths: shell patterns of log files, relative to the root of the file system; empty: every regular file
             that belongs to no agent's state.
         agents: who sends them.
         owner: whom to ask, as a person has written it in the settings.
         expires: after this nobody needs the logs; None: never. Nothing is deleted unshipped all the same.
+        layers: what was between the file system and the volume, such as `LVM`; empty for a plain volume.
+        members: the ids of all the volumes that make up the file system, if they are more than this one.
     """
 
     state: VolumeState
@@ -120,6 +123,8 @@ class VolumeLabel:
     agents: tuple[Agent, ...] = ()
     owner: str = ""
     expires: datetime | None = None
+    layers: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
 
     def to_tags(self) -> dict[str, str]:
         """The EC2 tags, keys with `TAG_PREFIX`."""
@@ -134,32 +139,48 @@ class VolumeLabel:
             "expires": self.expires.isoformat(timespec="seconds") if self.expires else "",
             **{f"log-path-{number}": path for number, path in enumerate(self.log_paths, 1)},
             **{f"agent-{number}": f"{agent.kind}:{agent.state}" for number, agent in enumerate(self.agents, 1)},
+            **{f"layer-{number}": layer for number, layer in enumerate(self.layers, 1)},
+            **{f"member-{number}": volume for number, volume in enumerate(self.members, 1)},
         }
         return {f"{TAG_PREFIX}{key}": value for key, value in tags.items() if value}
 
     @classmethod
     def from_tags(cls, tags: Mapping[str, str]) -> "VolumeLabel":
-        """The label in a volume's tags; tags of others are left alone.
+        """The label in a volume's tags; tags of others are left alone, empty ones are as good as none.
 
         Raises:
             ValueError: a tag is missing or holds what it cannot, and which.
         """
-        ours = {key.removeprefix(TAG_PREFIX): value for key, value in tags.items() if key.startswith(TAG_PREFIX)}
+        ours = {
+            key.removeprefix(TAG_PREFIX): value for key, value in tags.items() if key.startswith(TAG_PREFIX) and value
+        }
         try:
             return cls(
                 state=VolumeState(ours["state"]),
                 instance_id=ours["instance-id"],
                 availability_zone=ours["availability-zone"],
                 marked_at=_time(ours["marked-at"]),
-                mount_point=ours["mount-point"],
+                mount_point=ours.get("mount-point", ""),
                 filesystem_uuid=ours.get("filesystem-uuid", ""),
                 log_paths=tuple(_numbered(ours, "log-path-")),
                 agents=tuple(_agent(text) for text in _numbered(ours, "agent-")),
                 owner=ours.get("owner", ""),
                 expires=_time(ours["expires"]) if "expires" in ours else None,
+                layers=tuple(_numbered(ours, "layer-")),
+                members=tuple(_numbered(ours, "member-")),
             )
         except KeyError as error:
             raise ValueError(f"the tag {TAG_PREFIX}{error.args[0]} is missing") from None
+
+
+_SOMETIMES = re.compile(
+    rf"{TAG_PREFIX}(mount-point|filesystem-uuid|owner|expires|(log-path|agent|layer|member)-[0-9]+)"
+)
+
+
+def outdated(tags: Mapping[str, str], label: VolumeLabel) -> list[str]:
+    """The keys of an earlier label's tags that a later label has no value for, so that they have to be emptied."""
+    return [key for key in tags if _SOMETIMES.fullmatch(key) and key not in label.to_tags()]
 
 
 def _time(text: str) -> datetime:

@@ -7,19 +7,10 @@ like any other hook, with the same environment, limits and output file.
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
-
-class Programs(Protocol):
-    """Somebody who can run a program in the foreground."""
-
-    def run(self, argv: tuple[str, ...]) -> int:
-        """Run it to its end in our own process group and environment; its exit code, 128 + N for signal N.
-
-        Raises:
-            CommandNotStarted: it could not be executed.
-        """
-        ...
+if TYPE_CHECKING:
+    from spotwatch.hooks.services import Services  # the daemon, which knows only the names of hooks, does not load it
 
 
 class BuiltIn(Protocol):
@@ -28,7 +19,8 @@ class BuiltIn(Protocol):
     Attributes:
         SUMMARY: one line for the list of hooks.
         IAM_ACTIONS: the AWS actions that it calls, as an IAM policy names them. One with any is only shown as what it
-            would do while a rehearsal is on (``SPOTWATCH_REHEARSAL``).
+            would do while a rehearsal is on (``SPOTWATCH_REHEARSAL``); one with none sees to it itself that it does
+            nothing then that a developer's machine should be spared.
     """
 
     SUMMARY: str
@@ -38,12 +30,18 @@ class BuiltIn(Protocol):
         """Declare the words of its command line, and describe the hook."""
         ...
 
-    def run(self, arguments: Namespace, programs: Programs, *, dry_run: bool) -> int:
-        """Do it, or say what would be done; the exit code."""
+    def run(self, arguments: Namespace, services: "Services", *, dry_run: bool) -> int:
+        """Do it, or say what would be done; the exit code.
+
+        Raises:
+            SpotwatchError: what was asked for cannot be done at all.
+        """
         ...
 
 
 _MODULES: Final[Mapping[str, str]] = {
+    "flush-logs": "spotwatch.hooks.flush_logs",
+    "preserve-volume": "spotwatch.hooks.preserve_volume",
     "run-parts": "spotwatch.hooks.run_parts",
 }
 

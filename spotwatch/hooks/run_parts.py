@@ -10,7 +10,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from spotwatch.core.errors import CommandNotStarted, UsageError
-from spotwatch.hooks import Programs
+from spotwatch.hooks.services import Programs, Services
 
 SUMMARY = "run the executables of a directory, one after the other, in the order of their names"
 IAM_ACTIONS: tuple[str, ...] = ()
@@ -31,14 +31,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def run(arguments: Namespace, programs: Programs, *, dry_run: bool) -> int:
+def run(arguments: Namespace, services: Services, *, dry_run: bool) -> int:
     """Run them; 1 if any failed, else 0."""
     failed = False
     for program in _parts(arguments.directory):
         if dry_run:
             print(f"would run {program}")
             continue
-        problem = _problem(program, programs)
+        problem = _problem(program, services.programs)
         print(f"{program}: {problem or 'ok'}", flush=True)
         failed = failed or bool(problem)
         if problem and arguments.exit_on_error:

@@ -79,7 +79,8 @@ class Beliefs:
         if named:
             with self._tree.open(log.path) as file:
                 claims = claims + [_claim(each) for each in named if self._agrees(each, file, log)]
-        return tuple(reduce(_weaker, claims)) if claims else ()
+        weakest: list[Held] = reduce(_weaker, claims) if claims else []
+        return tuple(weakest)
 
     def _file_away(self, position: Position) -> None:
         path = self._relative(position.path)

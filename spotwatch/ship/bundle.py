@@ -170,10 +170,12 @@ class Packer:
 
     Attributes:
         lost: what could not be read, in the order in which it was met.
+        done: bytes of content that were read since this was set to 0.
     """
 
     def __init__(self, tree: Tree, *, workers: int) -> None:
         self.lost: list[Unreadable] = []
+        self.done = 0
         self._tree = tree
         self._ahead = workers + 1
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="pack")
@@ -193,6 +195,7 @@ class Packer:
             for frame, data in read.runs:
                 index.append(replace(frame, offset=offset, length=len(data)))
                 offset += len(data)
+                self.done += frame.end - frame.start
                 yield data
         yield encode_index(index)
 

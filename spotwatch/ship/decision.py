@@ -131,12 +131,14 @@ class Decision:
         journals: what is exported instead of shipped.
         anomalies: what was wrong, each a sentence: a reason to keep the volume.
         refuted: positions that were not believed, each a sentence; ordinary after rotations.
+        other_names: of files that have several, each a sentence; they are shipped under one.
     """
 
     files: tuple[FileDecision, ...] = ()
     journals: tuple[JournalEntries, ...] = ()
     anomalies: tuple[str, ...] = ()
     refuted: tuple[str, ...] = ()
+    other_names: tuple[str, ...] = ()
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -192,6 +194,7 @@ class _Deciding:
         self._tree = tree
         self._policy = policy
         self._anomalies = list[str]()
+        self._other_names = list[str]()
         self._all = self._listed(tree)
         self._states = [self._state(agent) for agent in source.agents]
         self._buffers = {path for state in self._states for path in state.buffers}
@@ -204,6 +207,7 @@ class _Deciding:
             and file.path not in own
             and (file.path.startswith(LOST_AND_FOUND) or patterns.match(file.path))
         ]
+        self._logs = self._once(self._logs)
         positions = [position for state in self._states for position in state.positions]
         self._beliefs = Beliefs(tree, source.mount_point, positions, self._logs)
         self._journals = self._exported(journal_export)
@@ -216,7 +220,13 @@ class _Deciding:
         decided += [self._journal(file) if file.path in exported else self._log(file) for file in self._logs]
         decided.sort(key=lambda file: file.file.path)
         self._anomalies += self._beliefs.missing(self._all)
-        return Decision(tuple(decided), self._journals, tuple(self._anomalies), tuple(self._beliefs.refuted))
+        return Decision(
+            tuple(decided),
+            self._journals,
+            tuple(self._anomalies),
+            tuple(self._beliefs.refuted),
+            tuple(self._other_names),
+        )
 
     def _listed(self, tree: Tree) -> list[LogFile]:
         files = list[LogFile]()
@@ -228,6 +238,14 @@ class _Deciding:
             if entry.path.startswith(LOST_AND_FOUND):
                 self._anomalies.append(f"{entry.path} has lost its name")
         return files
+
+    def _once(self, logs: Iterable[LogFile]) -> list[LogFile]:
+        """A file with several names (hard links) is shipped under the first of them."""
+        first: dict[int, LogFile] = {}
+        for log in logs:
+            if (named := first.setdefault(log.inode, log)) is not log:
+                self._other_names.append(f"{log.path} is another name of {named.path}")
+        return list(first.values())
 
     def _state(self, agent: Agent) -> AgentState:
         state = READERS[agent.kind](self._tree, agent.state)

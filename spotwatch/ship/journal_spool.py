@@ -1,7 +1,8 @@
 """Exports of journals as files beside those of the volume, so that they are packed and shipped like any other.
 
 What `journalctl` exports has no size until it is at its end, and it may fail there; so it is first written to a scratch
-file. One that fails is left out, and the journal's own files are shipped as they are.
+file, which has no name and so is gone with us, however we end. One that fails is left out, and the journal's own files
+are shipped as they are.
 """
 
 import os
@@ -22,7 +23,7 @@ EXPORT_NAME: Final = "after-cursor.export"
 class _TreeWithExports:
     """A tree with some more files, which lie elsewhere."""
 
-    def __init__(self, tree: Tree, exports: Mapping[str, str]) -> None:
+    def __init__(self, tree: Tree, exports: Mapping[str, int]) -> None:
         self._tree = tree
         self._exports = exports
 
@@ -31,7 +32,7 @@ class _TreeWithExports:
 
     def open(self, path: str) -> BinaryIO:
         if path in self._exports:
-            return open(self._exports[path], "rb")
+            return open(f"/proc/self/fd/{self._exports[path]}", "rb")  # with a place of its own in it
         return self._tree.open(path)
 
     def find(self, path: str) -> LogFile | None:
@@ -53,13 +54,13 @@ def spooled(
         journal_export: who exports.
         scratch: a directory for the exports, which are gone when the context is left.
     """
-    exports: dict[str, str] = {}
+    exports: dict[str, int] = {}
     files = list(decision.files)
     anomalies = list(decision.anomalies)
     with ExitStack() as stack:
         for journal in decision.journals:
             try:
-                spool = stack.enter_context(tempfile.NamedTemporaryFile(dir=scratch, prefix="spotwatch-journal-"))
+                spool = stack.enter_context(tempfile.TemporaryFile(dir=scratch))
                 with journal_export.entries(journal.directory, journal.cursor) as entries:
                     shutil.copyfileobj(entries, spool)
                 spool.flush()
@@ -69,17 +70,19 @@ def spooled(
                 )
                 files = [_as_it_is(file) if file.file in journal.files else file for file in files]
                 continue
-            exported = _exported(journal, os.path.getsize(spool.name))
-            exports[exported.path] = spool.name
+            exported = _exported(tree, journal, os.fstat(spool.fileno()).st_size)
+            exports[exported.path] = spool.fileno()
             segment = Segment(exported, 0, exported.size, Reason.JOURNAL)
             files.append(FileDecision(exported, (segment,)))
         files.sort(key=lambda file: file.file.path)
         yield _TreeWithExports(tree, exports), replace(decision, files=tuple(files), anomalies=tuple(anomalies))
 
 
-def _exported(journal: JournalEntries, size: int) -> LogFile:
-    """Its times are those of the journal, so that it is the same file in the next run."""
+def _exported(tree: Tree, journal: JournalEntries, size: int) -> LogFile:
+    """Its times are those of the journal, so that it is the same file in the next run; its name is no other file's."""
     path = f"{journal.directory}/{EXPORT_NAME}".lstrip("/")
+    while tree.find(path) is not None:
+        path = path.removesuffix(".export") + "-.export"
     return LogFile(path, 0, size, size, max((file.modified_ns for file in journal.files), default=0))
 
 

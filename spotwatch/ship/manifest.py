@@ -6,10 +6,11 @@ run is in the tags of the volume and in the log.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar, get_origin, get_type_hints
 from urllib.parse import quote
 
 from spotwatch.core.reading import parse_json_object
@@ -113,24 +114,49 @@ class Manifest:
         if told.get("schema") != SCHEMA:
             raise ValueError(f"a manifest of schema {told.get('schema')!r}; this version reads {SCHEMA}")
         try:
-            return cls(
-                **{
+            return _checked(
+                cls,
+                {
                     **told,
                     "files": tuple(_file(file) for file in told["files"]),
                     "objects": tuple(_object(stored) for stored in told["objects"]),
-                    "anomalies": tuple(told["anomalies"]),
-                }
+                    "anomalies": tuple(map(str, told["anomalies"])),
+                },
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a manifest: {error}") from None
 
 
+_Part = TypeVar("_Part")
+
+
+def _checked(kind: type[_Part], told: Mapping[str, Any]) -> _Part:
+    """The part of a manifest that is told of, if each value is of the type that it should be.
+
+    Raises:
+        TypeError: one is not, is missing, or is unknown.
+    """
+    for name, hint in get_type_hints(kind).items():
+        wanted = get_origin(hint) or hint
+        value = told.get(name)
+        if name in told and not _is_a(value, wanted):
+            raise TypeError(f"{name} of a {kind.__name__} is {value!r:.80}")
+    return kind(**told)
+
+
+def _is_a(value: object, wanted: type) -> bool:
+    """JSON's true is no number, and nothing in a manifest is negative."""
+    if wanted is int:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, wanted)
+
+
 def _file(told: Mapping[str, Any]) -> FileReport:
-    return FileReport(**{**told, "ranges": tuple(RangeReport(**each) for each in told["ranges"])})
+    return _checked(FileReport, {**told, "ranges": tuple(_checked(RangeReport, each) for each in told["ranges"])})
 
 
 def _object(told: Mapping[str, Any]) -> ObjectReport:
-    return ObjectReport(**{**told, "frames": tuple(Frame(**each) for each in told["frames"])})
+    return _checked(ObjectReport, {**told, "frames": tuple(_checked(Frame, each) for each in told["frames"])})
 
 
 LATEST: Final = 253_402_300_799 * 10**9
@@ -149,3 +175,20 @@ def object_key(volume: str, instance: str, newest: str) -> str:
     The date is the data's and not the run's, so that a second run finds what the first one has stored.
     """
     return "/".join((*newest[:10].split("-"), quote(instance, safe="") or "unknown-instance", quote(volume, safe="")))
+
+
+MANIFEST: Final = "manifest-"
+"""What the names of manifests begin with, and those of no other object."""
+
+_MANIFEST_KEY: Final = re.compile(rf"(?P<prefix>.+)/{MANIFEST}(?P<number>[0-9]{{5}})\.json")
+
+
+def manifest_key(prefix: str, number: int) -> str:
+    """Where the manifest of this number is, among the objects of its volume."""
+    return f"{prefix}/{MANIFEST}{number:05d}.json"
+
+
+def manifest_number(key: str) -> int | None:
+    """The number of the manifest under this key; None if it is the key of something else."""
+    match = _MANIFEST_KEY.fullmatch(key)
+    return int(match["number"]) if match else None

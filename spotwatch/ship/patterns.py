@@ -22,7 +22,14 @@ class LogPatterns:
     and `log/app.log-20260823.gz`. No patterns at all are about every file.
     """
 
-    def __init__(self, patterns: Iterable[str]) -> None:
+    def __init__(self, patterns: Iterable[str], *, rotations: bool = True) -> None:
+        """All patterns as one.
+
+        Args:
+            patterns: shell patterns.
+            rotations: whether a pattern is also about what a rotation makes of the files that it matches.
+        """
+        self._rotations = rotations
         translated = [_regular(pattern.strip("/")) for pattern in patterns]
         self._expression = re.compile("|".join(f"(?:{each})" for each in translated), re.DOTALL) if translated else None
 
@@ -30,7 +37,8 @@ class LogPatterns:
         """Whether the file at this path is a log."""
         if self._expression is None or self._expression.fullmatch(path):
             return True
-        return any(self._expression.fullmatch(name) for name in _names_before_rotation(path))
+        names = _names_before_rotation(path) if self._rotations else ()
+        return any(self._expression.fullmatch(name) for name in names)
 
 
 def _names_before_rotation(path: str) -> Iterable[str]:

@@ -13,7 +13,7 @@ What this survives:
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Final
 
@@ -21,7 +21,17 @@ from spotwatch.core.errors import DestinationError
 from spotwatch.ship.bundle import Bundle, Frame, Packer, deal_out, decode_index, index_length, one_each, unpack
 from spotwatch.ship.decision import Decision, FileDecision
 from spotwatch.ship.destination import Destination
-from spotwatch.ship.manifest import FileReport, Manifest, ObjectReport, RangeReport, object_key, rfc3339
+from spotwatch.ship.manifest import (
+    MANIFEST,
+    FileReport,
+    Manifest,
+    ObjectReport,
+    RangeReport,
+    manifest_key,
+    manifest_number,
+    object_key,
+    rfc3339,
+)
 from spotwatch.ship.tree import Tree, Unreadable
 
 MOST_MANIFESTS: Final = 99_999
@@ -57,13 +67,14 @@ class Shipment:
             destination: where to.
             workers: how many cores to use.
             one_object_a_file: an object for each range rather than bundles.
-            progress: is told how many bytes of content more are stored.
+            progress: is told how many bytes of content are done, as often as a frame is on its way.
         """
         self._tree = tree
         self._destination = destination
         self._workers = workers
         self._bundles = one_each if one_object_a_file else deal_out
         self._progress = progress
+        self._done = 0
 
     def store(self, decision: Decision, origin: Origin) -> Manifest:
         """Store every object; the manifest, which is not stored yet. What cannot be read is an anomaly in it.
@@ -71,21 +82,12 @@ class Shipment:
         Raises:
             DestinationError: not everything could be stored.
         """
-        newest = rfc3339(max((file.file.modified_ns for file in decision.files), default=0))
-        prefix = object_key(origin.volume, origin.instance, newest)
+        draft = drafted(decision, origin)
+        prefix = object_key(origin.volume, origin.instance, draft.newest)
         with Packer(self._tree, workers=self._workers) as packer:
             objects = tuple(self._store(packer, prefix, bundle) for bundle in self._bundles(decision.segments))
             lost = tuple(map(_told, dict.fromkeys(packer.lost)))
-        return Manifest(
-            volume=origin.volume,
-            instance=origin.instance,
-            filesystem=dict(origin.filesystem),
-            read_by=origin.read_by,
-            newest=newest,
-            files=tuple(map(_report, decision.files)),
-            objects=objects,
-            anomalies=(*decision.anomalies, *lost),
-        )
+        return replace(draft, objects=objects, anomalies=(*draft.anomalies, *lost))
 
     def _store(self, packer: Packer, prefix: str, bundle: Bundle) -> ObjectReport:
         """Under the first of its names that is free, or that holds the same."""
@@ -93,17 +95,24 @@ class Shipment:
             key = f"{prefix}/{bundle.name(attempt)}"
             report = self._put(packer, key, bundle) or self._found(packer, key, bundle)
             if report is not None:
-                self._progress(bundle.size)
+                self._done += bundle.size
+                self._progress(self._done)
                 return report
         raise AssertionError("count() ends")
 
     def _put(self, packer: Packer, key: str, bundle: Bundle) -> ObjectReport | None:
         """None if the key is taken."""
         frames: list[Frame] = []
-        measured = _Measured(packer.pack(bundle, frames))
+        packer.done = 0
+        measured = _Measured(self._followed(packer, bundle, frames))
         if not self._destination.put(key, measured):
             return None
         return ObjectReport(key, measured.size, measured.digest.hexdigest(), tuple(frames))
+
+    def _followed(self, packer: Packer, bundle: Bundle, frames: list[Frame]) -> Iterator[bytes]:
+        for chunk in packer.pack(bundle, frames):
+            self._progress(self._done + packer.done)
+            yield chunk
 
     def _found(self, packer: Packer, key: str, bundle: Bundle) -> ObjectReport | None:
         """What is stored under the key, if it is this bundle."""
@@ -125,6 +134,20 @@ class Shipment:
         return ObjectReport(key, measured.size, measured.digest.hexdigest(), frames)
 
 
+def drafted(decision: Decision, origin: Origin) -> Manifest:
+    """The manifest before anything is stored."""
+    return Manifest(
+        volume=origin.volume,
+        instance=origin.instance,
+        filesystem=dict(origin.filesystem),
+        read_by=origin.read_by,
+        newest=rfc3339(max((file.file.modified_ns for file in decision.files), default=0)),
+        files=tuple(map(_report, decision.files)),
+        objects=(),
+        anomalies=decision.anomalies,
+    )
+
+
 class _Measured:
     """Chunks on their way, counted and hashed."""
 
@@ -141,18 +164,21 @@ class _Measured:
 
 
 def publish(manifest: Manifest, destination: Destination) -> str:
-    """Store the manifest under the next free number, unless the last one is the same; its key.
+    """Store the manifest under the next number, unless the last one is the same; its key.
 
     Raises:
         DestinationError: it could not be stored.
     """
     prefix = object_key(manifest.volume, manifest.instance, manifest.newest)
     document = manifest.encode()
-    for number in range(1, MOST_MANIFESTS + 1):
-        key = f"{prefix}/manifest-{number:05d}.json"
-        if destination.put(key, [document]) or b"".join(destination.read(key)) == document:
-            return key
-    raise DestinationError(f"{prefix} has {MOST_MANIFESTS} manifests", hint="see what writes them")
+    while True:
+        last = max((manifest_number(found.key) or 0 for found in destination.below(f"{prefix}/{MANIFEST}")), default=0)
+        if last and b"".join(destination.read(manifest_key(prefix, last))) == document:
+            return manifest_key(prefix, last)
+        if last == MOST_MANIFESTS:
+            raise DestinationError(f"{prefix} has {MOST_MANIFESTS} manifests", hint="see what writes them")
+        if destination.put(manifest_key(prefix, last + 1), [document]):
+            return manifest_key(prefix, last + 1)
 
 
 def read_manifest(destination: Destination, key: str) -> Manifest:

@@ -1,6 +1,20 @@
-"""The settings of the demonstration: hooks that need neither root nor AWS, and only pretend."""
+"""The settings of the demonstration: hooks that need neither root nor AWS.
 
-SETTINGS = """\
+Most of them only pretend. In the story the two that look after the log are the real ones, and AWS is played.
+"""
+
+import json
+from collections.abc import Container, Sequence
+from pathlib import Path
+from typing import Final
+
+LOGS: Final = "log"
+"""Where the application logs, on the log volume."""
+
+AGENT_STATE: Final = "state/filebeat"
+"""Where the agent keeps its state, on the log volume."""
+
+_BEGINNING = """\
 # What "spotwatch simulate" runs when it is given no settings of yours.
 
 [metadata]
@@ -25,7 +39,10 @@ name = "finish-requests"
 stage = 20
 command = ["/bin/sh", "-c", "for left in 3 2 1; do echo $left requests in flight; sleep 1; done; echo none"]
 timeout = "60s"
+"""
 
+SETTINGS: Final = f"""\
+{_BEGINNING}
 [[hook]]
 name = "flush-logs"
 stage = 30
@@ -34,3 +51,45 @@ timeout = "20s"
 reserve = "10s"
 always = true
 """
+
+
+def story_settings(*, words: Sequence[str], volume: Path, pid_file: Path, without: Container[str]) -> str:
+    """The settings of the instance in the story, whose log hooks are the real ones.
+
+    Args:
+        words: the program that runs ``hook NAME …`` on the machine of the story.
+        volume: the path that stands for the mount point of the log volume.
+        pid_file: of the log agent.
+        without: the names of hooks that are left out.
+    """
+    preserve = ["preserve-volume", "--mount-point", str(volume)]
+    preserve += ["--log-path", f"{LOGS}/*", "--agent", f"filebeat:{AGENT_STATE}", "--owner", "spotwatch simulate"]
+    flush = ["flush-logs", "--mount-point", str(volume), "--signal", f"TERM:{pid_file}"]
+    hooks = [_PRESERVE_VOLUME.format(command=_toml([*words, "hook", *preserve]))] * ("preserve-volume" not in without)
+    hooks += [_FLUSH_LOGS.format(command=_toml([*words, "hook", *flush]))]
+    return "".join([_BEGINNING, *hooks])
+
+
+_PRESERVE_VOLUME = """
+[[hook]]
+name = "preserve-volume"
+on = ["start", "terminate"]
+stage = 10
+command = {command}
+timeout = "30s"
+"""
+
+_FLUSH_LOGS = """
+[[hook]]
+name = "flush-logs"
+stage = 30
+command = {command}
+timeout = "20s"
+reserve = "10s"
+always = true
+"""
+
+
+def _toml(words: Sequence[str]) -> str:
+    """A list of texts; what JSON writes for one TOML reads alike."""
+    return json.dumps(words)

@@ -3,11 +3,12 @@
 import math
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spotwatch.core.hook import CUT, HookStatus
 from spotwatch.core.quantity import format_duration
 from spotwatch.core.report import DrainReport, HookReport
+from spotwatch.simulate.line_count import LineCount
 from spotwatch.simulate.rehearsal import START_SECONDS, Course
 from spotwatch.simulate.scenario import INTERRUPTIONS
 
@@ -38,6 +39,29 @@ def judge(course: Course, reports: Sequence[DrainReport]) -> Judgement:
     if problems:
         return Judgement(False, _bad_sentence(course, cut, reports), tuple(problems))
     return Judgement(True, _good_sentence(reports))
+
+
+def with_lines(judgement: Judgement, lines: LineCount, troubles: Sequence[str] = ()) -> Judgement:
+    """The verdict over the drain, and over the log that the instance has left.
+
+    Args:
+        judgement: over the drain.
+        lines: what became of the log.
+        troubles: what else went wrong with it, each a sentence.
+    """
+    problems = (*lines.problems, *troubles)
+    if lines.passed:
+        sentence = f"of {lines.written} log lines none is lost, none twice"
+    elif lines.lost:
+        sentence = f"of {lines.written} log lines {lines.lost} are lost"
+    else:
+        sentence = "its log has not arrived as it was written"
+    return replace(
+        judgement,
+        passed=judgement.passed and not problems,
+        sentence=f"{judgement.sentence}; {sentence}",
+        problems=(*judgement.problems, *problems),
+    )
 
 
 def _why_not_started(course: Course) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 from spotwatch.core.hook import CUT, FAILURES, HookStatus
 from spotwatch.core.quantity import format_duration
 from spotwatch.core.report import DrainReport, HookReport
+from spotwatch.simulate.line_count import LineCount
 from spotwatch.simulate.rehearsal import Line
 from spotwatch.simulate.verdict import Judgement
 
@@ -186,6 +187,26 @@ def _print_table(console: Console, table: Table) -> None:
         return
     for line in console.render_lines(table, pad=False):
         console.print("".join(segment.text for segment in line).rstrip(), markup=False, soft_wrap=True)
+
+
+def show_lines(console: Console, lines: LineCount) -> None:
+    """What became of the application's log: a number for each fate, and what became of the half line at its end."""
+    table = Table(box=None, padding=(0, 1))
+    table.add_column("log lines", no_wrap=True)
+    row = [Text()]
+    for fate, number in (("written", lines.written), ("sent", lines.sent), ("shipped", lines.shipped)):
+        table.add_column(fate, justify="right", no_wrap=True)
+        row.append(Text(str(number)))
+    for fate, number in (("lost", lines.lost), ("twice", lines.twice)):
+        table.add_column(fate, justify="right", no_wrap=True)
+        row.append(Text(str(number), style="red" if number else "green"))
+    table.add_row(*row)
+    console.print()
+    _print_table(console, table)
+    if lines.half_line_bytes:
+        fate = "shipped as it was" if lines.half_line_shipped else "lost"
+        half = f"and {lines.half_line_bytes} bytes of a line without an end, {fate}; it is none of those counted"
+        _print_hanging(console, Text(" "), Text(half, style="dim" if lines.half_line_shipped else "red"))
 
 
 def show_judgement(console: Console, judgement: Judgement) -> None:

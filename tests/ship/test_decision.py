@@ -257,3 +257,11 @@ def test_a_label_that_points_an_agent_at_the_logs_themselves_hides_none_of_them(
     assert {os.path.basename(segment.file.path) for segment in decision.segments} == {
         *("app.log", "b.log.1", "log.json", "42.json", "x.yaml", "cursors", "imfile.txt")
     }
+
+
+def test_a_file_with_two_names_is_shipped_once_and_the_other_name_is_told(tmp_path: Path) -> None:
+    put(tmp_path, "log/app.log", LINES)
+    os.link(tmp_path / "log/app.log", tmp_path / "log/current.log")
+    decision = decide(DirectoryTree(tmp_path), Source(MOUNT_POINT))
+    assert [file.file.path for file in decision.files] == ["log/app.log"]
+    assert decision.other_names == ("log/current.log is another name of log/app.log",)

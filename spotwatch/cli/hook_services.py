@@ -1,0 +1,116 @@
+"""What built-in hooks work with, each part made when a hook asks for it: AWS's client takes longer than most hooks."""
+
+import os
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from spotwatch.core.instant import Instant
+from spotwatch.core.report import InstanceFacts
+from spotwatch.host.agents import Agents
+from spotwatch.host.clock import Clock
+from spotwatch.host.file_systems import FileSystems
+from spotwatch.host.log_volume import LogVolume
+from spotwatch.host.processes import read_process
+from spotwatch.host.programs import Programs
+
+if TYPE_CHECKING:
+    from spotwatch.hooks.services import Ec2
+
+READ_TIMEOUT = 5.0
+"""Seconds that an answer of EC2's may be silent for: less than usual, since there may be two minutes for everything."""
+
+ENDPOINT = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
+"""Where the SDKs of AWS look for the address of the metadata service, if it is not the usual one."""
+
+
+class HookClock(Clock):
+    """The boot clock and the time of day."""
+
+    def utc(self) -> datetime:
+        """The time of day."""
+        return datetime.now(UTC)
+
+
+class Services:
+    """Implements `spotwatch.hooks.services.Services`.
+
+    Args:
+        environment: what the hook was told.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        self.clock = HookClock()
+        self.programs = Programs()
+
+    @cached_property
+    def born(self) -> float:
+        """When this process was started (boot clock, seconds)."""
+        process = read_process(os.getpid())
+        return (
+            time.clock_gettime(time.CLOCK_BOOTTIME) if process is None else process.started / os.sysconf("SC_CLK_TCK")
+        )
+
+    @cached_property
+    def agents(self) -> Agents:
+        """Tells log agents what to do."""
+        return Agents(self.programs)
+
+    @cached_property
+    def file_systems(self) -> FileSystems:
+        """Acts on mounted file systems."""
+        return FileSystems(self.programs)
+
+    def log_volume_of(self, what: str) -> LogVolume:
+        """The volumes behind a mount point, a device or a volume id."""
+        from spotwatch.host.block_devices import BlockDevices
+        from spotwatch.host.filesystem_uuid import filesystem_uuid
+        from spotwatch.host.log_volume import LogVolumes
+
+        devices = BlockDevices()
+        return LogVolumes(devices, uuid_of=lambda path: filesystem_uuid(path, devices)).log_volume_of(what)
+
+    def instance(self) -> InstanceFacts:
+        """From the environment, as far as the daemon knows it; by hand from the metadata service."""
+        facts = InstanceFacts(
+            id=self.environment.get("SPOTWATCH_INSTANCE_ID", ""),
+            type=self.environment.get("SPOTWATCH_INSTANCE_TYPE", ""),
+            availability_zone=self.environment.get("SPOTWATCH_AVAILABILITY_ZONE", ""),
+            region=self.environment.get("SPOTWATCH_REGION", ""),
+        )
+        return facts if facts.id else self._instance_by_itself()
+
+    def ec2(self, region: str, until: float) -> "Ec2":
+        """EC2, patient until `until`."""
+        from spotwatch.aws.instances import Instances
+        from spotwatch.aws.session import Session
+
+        session = Session(self.clock, until=until, region=region or None, read_timeout=READ_TIMEOUT)
+        return Instances(session.api("ec2"))
+
+    def report_so_far(self) -> str:
+        """The report of our drain as the daemon's journal has it."""
+        from spotwatch.cli.running_drain import report_of_running
+        from spotwatch.host.journal import Access, Journal
+
+        directory = self.environment.get("SPOTWATCH_STATE_DIRECTORY", "")
+        if not directory:
+            return ""
+        with closing(Journal(directory, Access.READ)) as journal:
+            return report_of_running(journal, self.environment.get("SPOTWATCH_DRAIN_ID", ""))
+
+    def _instance_by_itself(self) -> InstanceFacts:
+        from spotwatch.core.settings import LimitSettings, MetadataSettings
+        from spotwatch.watch.connection import Connection
+        from spotwatch.watch.probe import probe
+
+        endpoint = self.environment.get(ENDPOINT, "").rstrip("/")
+        settings = MetadataSettings(endpoint=endpoint) if endpoint else MetadataSettings()
+        return probe(Connection, settings, LimitSettings(), self._instant).instance
+
+    def _instant(self) -> Instant:
+        return Instant(self.clock.now(), self.clock.utc())

@@ -1,0 +1,102 @@
+"""``spotwatch ship``: what is left on log volumes goes to a destination, by hand or as the batch job."""
+
+import json
+import os
+from argparse import SUPPRESS, ArgumentParser, Namespace
+
+from spotwatch.cli.destinations import destination
+from spotwatch.cli.options import add_settings_options, load_settings
+from spotwatch.cli.ship.order import Order, add_order_options, order_of
+from spotwatch.core.errors import SpotwatchError, UsageError
+from spotwatch.core.settings import LogSettings, ShipSettings
+from spotwatch.ship.manifest import Manifest
+
+DESCRIPTION = """\
+Ship what log agents had not sent when their instance died.
+
+With --device (or --directory): a volume that is already here. It is read
+without being written to (its journal is replayed on an overlay), what is left
+is decided by the agents' positions, shipped, described by a manifest, and read
+back. Nothing is asked of AWS, but for S3 if that is the destination.
+
+Without: the batch job. Leftover volumes of this Availability Zone are found by
+their tags, attached, shipped likewise, and deleted once they are.
+"""
+
+EPILOG = """\
+exit codes:
+  0   everything is shipped, and was read back
+  1   something was wrong with a volume: what can be read is shipped
+  64  the command line is wrong
+  65  a volume holds nothing that can be read
+  69  the destination or AWS is not there
+  73  there is no room: at the destination, or for the replay of the journal
+  75  try again later: somebody else works on it, or the time limit was over
+  77  AWS does not allow it
+  78  the settings have mistakes
+
+examples:
+  spotwatch ship --device /dev/nvme1n1 --to file:///srv/rescued
+  spotwatch ship --device /dev/nvme1n1 --to s3://my-logs/spot --dry-run
+  spotwatch ship --device volume.img --to file:///srv/rescued \\
+                 --mount-point /var/log/app --log-path 'app/*.log' \\
+                 --agent fluent-bit:state/tail.db
+  spotwatch ship --to s3://my-logs/spot --retain 7d
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's words."""
+    add_settings_options(parser)
+    add_order_options(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    # How we start ourselves once more, to read one volume: see `spotwatch.cli.ship.reader`.
+    parser.add_argument("--draft", metavar="FILE", help=SUPPRESS)
+    parser.add_argument("--progress", metavar="FILE", help=SUPPRESS)
+
+
+def run(arguments: Namespace) -> int:
+    """Ship, or read one volume for the process that does."""
+    if arguments.draft:
+        return _read(order_of(arguments, ShipSettings()), arguments.draft, arguments.progress)
+    settings = load_settings(arguments)
+    order = order_of(arguments, settings.ship)
+    if order.device or order.directory:
+        return _by_hand(order, settings.log, as_json=arguments.json)
+    raise UsageError("name a device", hint="--device /dev/nvme1n1")
+
+
+def _read(order: Order, draft: str, progress: str) -> int:
+    from spotwatch.cli.ship.draft import ProgressFile, refusal
+    from spotwatch.cli.ship.reader import read
+
+    descriptor = os.open(progress, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        content, code = read(order, ProgressFile(descriptor).write).encode(), 0
+    except SpotwatchError as error:
+        content, code = refusal(error), error.exit_code
+    finally:
+        os.close(descriptor)
+    with open(draft, "wb") as file:
+        file.write(content)
+    return code
+
+
+def _by_hand(order: Order, log: LogSettings, *, as_json: bool) -> int:
+    from spotwatch.cli.ship.report import document, plan, summary
+    from spotwatch.cli.ship.shipper import WorkerShipper
+    from spotwatch.cli.ship.view import view
+
+    target = destination(order.to, order.kept)
+    key: str | None = None
+    with view(log) as shown:
+        shipper = WorkerShipper(order, target, shown)
+        manifest: Manifest = shipper.read(order)
+        if not order.dry_run:
+            key = shipper.publish(manifest)
+            shipper.verify(manifest)
+    if as_json:
+        print(json.dumps(document(manifest, key), indent=2))
+    else:
+        print("\n".join(plan(manifest) if key is None else summary(manifest, target.url, key)))
+    return 1 if manifest.anomalies else 0

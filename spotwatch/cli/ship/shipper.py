@@ -1,0 +1,97 @@
+"""The process that waits for the one that reads a volume; implements `spotwatch.ship.job.Shipper`."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Final
+
+from spotwatch.cli.ship.draft import ProgressFile, manifest_in
+from spotwatch.cli.ship.order import Order
+from spotwatch.cli.ship.view import View
+from spotwatch.core.volume import Volume, VolumeLabel
+from spotwatch.host.worker import run_worker
+from spotwatch.ship import shipper
+from spotwatch.ship.destination import Destination
+from spotwatch.ship.manifest import Manifest
+
+SPOTWATCH: Final = (sys.executable, "-P", "-m", "spotwatch")
+"""How we are started once more. Without -P a module in the working directory could take the place of one of ours."""
+
+
+class WorkerShipper:
+    """Has volumes read by processes with a time limit, and publishes what they draft.
+
+    Args:
+        order: for all volumes; each has its own device, names and label.
+        destination: the one of the order.
+        view: is told how far each volume has come.
+    """
+
+    def __init__(self, order: Order, destination: Destination, view: View) -> None:
+        self._order = order
+        self._destination = destination
+        self._view = view
+
+    def ship(self, device: str, volume: Volume, label: VolumeLabel, *, renew: Callable[[], None]) -> Manifest:
+        """See `Shipper.ship`."""
+        order = replace(
+            self._order,
+            device=device,
+            volume_id=volume.id,
+            instance_id=label.instance_id,
+            mount_point=label.mount_point,
+            log_paths=label.log_paths or None,
+            agents=label.agents or None,
+        )
+        return self.read(order, renew=renew)
+
+    def read(self, order: Order, *, renew: Callable[[], None] = lambda: None) -> Manifest:
+        """Have a volume read as ordered; what was not ordered is looked for on the volume.
+
+        Raises:
+            WorkerFailed: the process that reads it was stopped or killed.
+            SpotwatchError: whatever that process ended with.
+        """
+        name = order.volume_id or order.device or order.directory
+        with self._view.volume(name) as told, _nameless("draft") as draft, _nameless("progress") as progress:
+            progress_file = ProgressFile(progress)
+
+            def watch() -> None:
+                told(progress_file.read())
+                renew()
+
+            argv = [*SPOTWATCH, *order.words(), f"--draft={_path(draft)}", f"--progress={_path(progress)}"]
+            code = run_worker(argv, limit=order.time_limit, watch=watch, pass_fds=(draft, progress))
+            told(progress_file.read())
+            with open(_path(draft), "rb") as file:
+                return manifest_in(file.read(), code)
+
+    def publish(self, manifest: Manifest) -> str:
+        """See `Shipper.publish`."""
+        return shipper.publish(manifest, self._destination)
+
+    def published(self, key: str) -> Manifest:
+        """See `Shipper.published`."""
+        manifest = shipper.read_manifest(self._destination, key)
+        shipper.look_for_all(manifest, self._destination)
+        return manifest
+
+    def verify(self, manifest: Manifest) -> None:
+        """See `Shipper.verify`."""
+        shipper.verify(manifest, self._destination)
+
+
+@contextmanager
+def _nameless(name: str) -> Iterator[int]:
+    """A descriptor of a file in memory, which is gone with its last user."""
+    descriptor = os.memfd_create(name)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _path(descriptor: int) -> str:
+    return f"/proc/self/fd/{descriptor}"

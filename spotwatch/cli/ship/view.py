@@ -1,0 +1,103 @@
+"""What is seen of a shipment while it goes on: a bar for each volume on a terminal, else a line in the log."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Final, Protocol
+
+from spotwatch.cli.ship.draft import Progress
+from spotwatch.core.errors import UsageError
+from spotwatch.core.settings import LogSettings
+from spotwatch.log import Log, make_log
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+LOG_SECONDS: Final = 30.0
+"""Between two lines about one volume."""
+
+Told = Callable[[Progress], None]
+
+
+class View(Protocol):
+    """Shows how far volumes have come; from several threads."""
+
+    def volume(self, name: str) -> AbstractContextManager[Told]:
+        """While a volume is read: what is to be told of its progress."""
+        ...
+
+
+@contextmanager
+def view(settings: LogSettings) -> Iterator[View]:
+    """The view for standard error as it is.
+
+    Raises:
+        UsageError: it is a terminal, and the package that draws on it is missing.
+    """
+    if not sys.stderr.isatty():
+        yield LogView(make_log(settings))
+        return
+    with _bars() as bars:
+        yield bars
+
+
+class LogView:
+    """Writes records."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    @contextmanager
+    def volume(self, name: str) -> Iterator[Told]:
+        """See `View.volume`."""
+        begun = said = time.monotonic()
+        self._log.info("ship-started", volume=name)
+        last = Progress()
+
+        def told(progress: Progress) -> None:
+            nonlocal said, last
+            last = progress
+            if time.monotonic() - said >= LOG_SECONDS:
+                said = time.monotonic()
+                self._log.info("ship-progress", volume=name, bytes=progress.done, of=progress.total)
+
+        yield told
+        seconds = round(time.monotonic() - begun, 1)
+        self._log.info("ship-read", volume=name, bytes=last.done, of=last.total, seconds=seconds)
+
+
+@contextmanager
+def _bars() -> Iterator[View]:
+    try:
+        from rich import progress
+        from rich.console import Console
+    except ImportError:
+        raise UsageError(
+            "the progress bar needs the package rich", hint="install the extra: pip install '.[ship]'; or add 2>&1 | cat"
+        ) from None
+    columns = (
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.DownloadColumn(binary_units=True),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        yield _Bars(bars)
+
+
+class _Bars:
+    """Draws bars."""
+
+    def __init__(self, bars: "Bars") -> None:
+        self._bars = bars
+
+    @contextmanager
+    def volume(self, name: str) -> Iterator[Told]:
+        """See `View.volume`."""
+        task = self._bars.add_task(name, total=None)
+        try:
+            yield lambda progress: self._bars.update(task, completed=progress.done, total=progress.total)
+        finally:
+            self._bars.remove_task(task)
