@@ -17,21 +17,28 @@ ROOMS: dict[str, set[str]] = {
     "hooks": {"core"},
     "simulate": {"core"},
     "ship": {"core"},
+    "dns": {"core"},
+    "addresses": {"core"},
     "aws": {"core"},
     "host": {"core"},
     "config": {"core"},
     "log": {"core"},
     "daemon": {"core", "watch", "drain", "log"},
-    "cli": {"core", "watch", "drain", "hooks", "simulate", "ship", "aws", "host", "config", "log", "daemon"},
+    "cli": {
+        "core", "watch", "drain", "hooks", "simulate", "ship", "dns", "addresses", "aws", "host", "config", "log",
+        "daemon",
+    },
     "__main__": {"cli"},
-}
+}  # fmt: skip
 """Each room, and the rooms that it may know besides itself. The package itself (its version) is known to all."""
 
 LIBRARIES: dict[str, set[str]] = {
     "watch": {"httpx", "httpcore"},
     "simulate": {"rich", "moto"},
+    "dns": {"dns", "pymysql", "psycopg"},
     "ship": {"zstandard", "xxhash", "yaml"},
     "aws": {"boto3", "botocore", "tenacity", "httpx"},
+    "host": {"pyroute2"},
     "log": {"structlog"},
     "cli": {"rich"},
 }

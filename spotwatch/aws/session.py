@@ -193,19 +193,27 @@ class Api:
     def _patiently(self) -> Retrying:
         return patiently(min(self._until, self._clock.now() + self._patience), self._clock)
 
-    def pages(self, operation: str, **parameters: Any) -> Iterator[Mapping[str, Any]]:
-        """The answers of a listing, page after page by `NextToken`, each page tried as patiently as one call.
+    def pages(
+        self, operation: str, *, asked: str = "NextToken", told: str = "NextToken", **parameters: Any
+    ) -> Iterator[Mapping[str, Any]]:
+        """The answers of a listing, page after page, each page tried as patiently as one call.
 
         A service that never stops handing out the same token is broken.
+
+        Args:
+            operation: the listing.
+            asked: the parameter with the token of a page.
+            told: where an answer has the token of the next page.
+            parameters: of every page.
 
         Raises:
             AwsError: as its subclasses say.
         """
         token = ""
         while True:
-            page = self.call(operation, **parameters, **({"NextToken": token} if token else {}))
+            page = self.call(operation, **parameters, **({asked: token} if token else {}))
             yield page
-            following = page.get("NextToken") or ""
+            following = page.get(told) or ""
             if not following:
                 return
             if following == token:
@@ -216,7 +224,7 @@ class Api:
 def _mapped(service: str, operation: str, do: Any) -> Any:
     try:
         return do()
-    except (botocore_errors.ClientError, botocore_errors.BotoCoreError, ResponseParserError) as error:
+    except (botocore_errors.ClientError, botocore_errors.BotoCoreError, ResponseParserError, KeyError) as error:
         raise aws_error(error, service, operation) from error
 
 
@@ -256,6 +264,9 @@ _CONFLICT: Final = frozenset(
     }
 )  # fmt: skip
 
+_IAM_PREFIXES: Final = {"elbv2": "elasticloadbalancing"}
+"""What IAM calls a service that botocore calls otherwise."""
+
 _CREDENTIALS: Final = (
     botocore_errors.NoCredentialsError,
     botocore_errors.PartialCredentialsError,
@@ -274,7 +285,8 @@ def aws_error(error: Exception, service: str, operation: str) -> AwsError:
         service: botocore's name of the service.
         operation: what was called, as AWS writes it; empty if nothing was yet.
     """
-    action = f"{service}:{operation}" if operation else service
+    prefix = _IAM_PREFIXES.get(service, service)
+    action = f"{prefix}:{operation}" if operation else prefix
     if isinstance(error, botocore_errors.ClientError):
         return _answered(error, action)
     if isinstance(error, _CREDENTIALS):
@@ -286,7 +298,8 @@ def aws_error(error: Exception, service: str, operation: str) -> AwsError:
         return AwsRefused(f"{action}: no region is configured", hint="set AWS_REGION")
     if isinstance(error, botocore_errors.HTTPClientError | botocore_errors.EndpointConnectionError):
         return AwsUnreachable(f"{action}: {error}", hint="see whether the endpoint can be reached from here")
-    if isinstance(error, ResponseParserError | botocore_errors.IncompleteReadError):
+    if isinstance(error, ResponseParserError | botocore_errors.IncompleteReadError | KeyError):
+        # KeyError: what botocore's parser of the Query protocol makes of a page for people
         return AwsBroken(f"{action}: the answer makes no sense: {error}", hint="see what answers at the endpoint")
     return AwsRefused(f"{action}: {error}", hint="see the AWS configuration of this machine")
 

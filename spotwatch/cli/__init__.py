@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "hook": "run one of the built-in hooks by hand",
     "ship": "ship what is left on log volumes, in a batch or by hand",
     "logs": "list and read what was shipped",
+    "addresses": "hold as many addresses as the instance's size deserves",
 }
 
 _DESCRIPTION = """\

@@ -2,23 +2,27 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from spotwatch.core.errors import AwsRefused
 from spotwatch.core.instant import Instant
 from spotwatch.core.report import InstanceFacts
 from spotwatch.host.agents import Agents
 from spotwatch.host.clock import Clock
+from spotwatch.host.ecs_agent import EcsAgent
 from spotwatch.host.file_systems import FileSystems
 from spotwatch.host.log_volume import LogVolume
 from spotwatch.host.processes import read_process
 from spotwatch.host.programs import Programs
 
 if TYPE_CHECKING:
-    from spotwatch.hooks.services import Ec2
+    from spotwatch.aws.session import Session
+    from spotwatch.hooks.name_places import Place
+    from spotwatch.hooks.services import AutoScaling, Ec2, Ecs, NameService, TargetGroups
 
 READ_TIMEOUT = 5.0
 """Seconds that an answer of EC2's may be silent for: less than usual, since there may be two minutes for everything."""
@@ -91,6 +95,74 @@ class Services:
 
         session = Session(self.clock, until=until, region=region or None, read_timeout=READ_TIMEOUT)
         return Instances(session.api("ec2"))
+
+    @cached_property
+    def ecs_agent(self) -> EcsAgent:
+        """The ECS agent of this machine."""
+        return EcsAgent()
+
+    def target_groups(self, region: str, until: float) -> "TargetGroups":
+        """Elastic Load Balancing, patient until `until`."""
+        session = self._session(region, until)
+        from spotwatch.aws.target_groups import TargetGroups
+
+        return TargetGroups(session.api("elbv2"), session.api("ec2"))
+
+    def auto_scaling(self, region: str, until: float) -> "AutoScaling":
+        """EC2 Auto Scaling, patient until `until`."""
+        session = self._session(region, until)
+        from spotwatch.aws.auto_scaling import AutoScaling
+
+        return AutoScaling(session.api("autoscaling"))
+
+    def ecs(self, region: str, until: float) -> "Ecs":
+        """Amazon ECS, patient until `until`."""
+        session = self._session(region, until)
+        from spotwatch.aws.ecs import Ecs
+
+        return Ecs(session.api("ecs"))
+
+    def _session(self, region: str, until: float) -> "Session":
+        """AWS, in a region.
+
+        Raises:
+            AwsError: the configuration of this machine is not sufficient, or AWS's client is not installed.
+        """
+        try:
+            from spotwatch.aws.session import Session
+        except ModuleNotFoundError as error:
+            raise AwsRefused(f"{error.name} is not installed", hint="install spotwatch with its extra: [aws]") from None
+        return Session(self.clock, until=until, region=region or None, read_timeout=READ_TIMEOUT)
+
+    @property
+    def vcpus(self) -> int:
+        """How many this machine has."""
+        return os.cpu_count() or 1
+
+    def interface_addresses(self, names: Sequence[str]) -> Sequence[str]:
+        """The addresses of network interfaces."""
+        from spotwatch.host.interface_addresses import interface_addresses
+
+        return interface_addresses(names)
+
+    def name_service(self, place: "Place", region: str, until: float) -> "NameService":
+        """The name service at a place, patient until `until`."""
+        from spotwatch.cli.name_services import name_service
+
+        return name_service(place, self.clock, until, lambda: self._session(region, until))
+
+    def stage_companions(self) -> Sequence[str] | None:
+        """The other hooks of our stage that are not over."""
+        from spotwatch.cli.running_drain import companions_of
+        from spotwatch.host.journal import Access, Journal
+
+        directory = self.environment.get("SPOTWATCH_STATE_DIRECTORY", "")
+        if not directory:
+            return None
+        with closing(Journal(directory, Access.READ)) as journal:
+            now = self.clock.now()
+            drain, hook = (self.environment.get(f"SPOTWATCH_{name}", "") for name in ("DRAIN_ID", "HOOK"))
+            return companions_of(journal, drain, hook, now)
 
     def report_so_far(self) -> str:
         """The report of our drain as the daemon's journal has it."""

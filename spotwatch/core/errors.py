@@ -15,6 +15,9 @@
     ├── LeaseLost (Transient)           75  another worker has taken the volume over
     ├── VolumeUnreadable                65  the volume holds nothing that can be read, and why
     ├── WorkerFailed (Transient)        75  the process that reads a volume was stopped or killed
+    ├── EcsAgentUnavailable (Transient) 69  the ECS agent of this machine does not say what it is
+    ├── NotInTime (Transient)           75  a wait was cut by the deadline; what was begun goes on
+    ├── NetworkRefused                  69  the kernel does not show or change its addresses, routes or rules
     ├── DestinationError                69  shipped objects can neither be stored nor read there
     │   └── DestinationFull             73      there is no room
     ├── AwsError                        69  AWS did not do what it was asked for
@@ -26,6 +29,11 @@
     │   ├── AwsNotFound                         the resource is not there
     │   ├── AwsConflict                         the resource is in another state, or somebody else has it
     │   └── AwsRefused                          any other refusal: a wrong parameter, a limit
+    ├── NameServiceError                69  a name server, or its database, did not do what it was asked for
+    │   ├── NameServerUnreachable (Transient)   no complete answer came
+    │   ├── NameServerBusy (Transient)          somebody else is in the way, or it has trouble
+    │   ├── NameServiceDenied           77      the key, the password or a grant is missing or wrong
+    │   └── NameServiceRefused                  any other refusal: no such zone, no such table
     └── MetadataError                   69  the metadata service gave no usable answer
         ├── MetadataUnreachable (Transient)     refused, reset, cut off, not HTTP
         │   └── MetadataTimedOut                    no complete answer within the limit
@@ -153,6 +161,24 @@ class WorkerFailed(SpotwatchError, Transient):
     exit_code = EX_TEMPFAIL
 
 
+class EcsAgentUnavailable(SpotwatchError, Transient):
+    """The introspection endpoint of the ECS agent gave no usable answer."""
+
+    exit_code = EX_UNAVAILABLE
+
+
+class NotInTime(SpotwatchError, Transient):
+    """The deadline came before the effect, or before the answer."""
+
+    exit_code = EX_TEMPFAIL
+
+
+class NetworkRefused(SpotwatchError):
+    """The kernel does not show its addresses, routes and rules, or does not let us change them."""
+
+    exit_code = EX_UNAVAILABLE
+
+
 class DestinationError(SpotwatchError):
     """The destination could not store, find or read an object."""
 
@@ -207,6 +233,30 @@ class AwsConflict(AwsError):
 
 class AwsRefused(AwsError):
     """AWS understood and refused: a wrong parameter, a limit, a wrong zone."""
+
+
+class NameServiceError(SpotwatchError):
+    """A name server, or the database that it reads its records from, did not do what it was asked for."""
+
+    exit_code = EX_UNAVAILABLE
+
+
+class NameServerUnreachable(NameServiceError, Transient):
+    """No complete answer came: no route, refused, reset, silence."""
+
+
+class NameServerBusy(NameServiceError, Transient):
+    """Somebody else holds a lock or has changed the same at the same time, or the server has trouble."""
+
+
+class NameServiceDenied(NameServiceError):
+    """The TSIG key, the password or a grant is missing or wrong; the hint says which."""
+
+    exit_code = EX_NOPERM
+
+
+class NameServiceRefused(NameServiceError):
+    """It understood and refused: no zone for the name, no such table or column, a record of another kind."""
 
 
 class MetadataError(SpotwatchError):

@@ -40,7 +40,12 @@ class BuiltIn(Protocol):
 
 
 _MODULES: Final[Mapping[str, str]] = {
+    "drain-ecs": "spotwatch.hooks.drain_ecs",
     "flush-logs": "spotwatch.hooks.flush_logs",
+    "join-dns": "spotwatch.hooks.join_dns",
+    "leave-auto-scaling": "spotwatch.hooks.leave_auto_scaling",
+    "leave-dns": "spotwatch.hooks.leave_dns",
+    "leave-target-groups": "spotwatch.hooks.leave_target_groups",
     "preserve-volume": "spotwatch.hooks.preserve_volume",
     "run-parts": "spotwatch.hooks.run_parts",
 }

@@ -7,8 +7,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from spotwatch.core.auto_scaling import Member, TerminationHook
+from spotwatch.core.container_instance import ContainerInstance, Task
+from spotwatch.core.name_record import NameChange, Registration
 from spotwatch.core.report import InstanceFacts
+from spotwatch.core.target_group import InstanceAddresses, Target, TargetGroup
 from spotwatch.core.volume import Volume
+from spotwatch.hooks.name_places import Place
 
 
 class Programs(Protocol):
@@ -169,6 +174,109 @@ class FileSystems(Protocol):
         ...
 
 
+class TargetGroups(Protocol):
+    """Elastic Load Balancing's target groups, patient until the time that it was made with; see `Ec2`."""
+
+    def addresses_of(self, instance_id: str) -> InstanceAddresses:
+        """What targets of an instance can be registered as."""
+        ...
+
+    def groups(self) -> Sequence[TargetGroup]:
+        """All target groups of the region."""
+        ...
+
+    def targets(self, arn: str) -> Sequence[Target]:
+        """The targets of a group, also those that drain; `AwsNotFound` if there is no such group (any more)."""
+        ...
+
+    def deregister(self, arn: str, targets: Sequence[Target]) -> None:
+        """Begin to deregister them; no error if they are not registered (any more)."""
+        ...
+
+    def deregistration_delay(self, arn: str) -> float | None:
+        """Seconds that a target drains for; None if the group does not say."""
+        ...
+
+
+class AutoScaling(Protocol):
+    """EC2 Auto Scaling, patient until the time that it was made with; see `Ec2`."""
+
+    def member(self, instance_id: str) -> Member | None:
+        """The instance as a member of its group; None if it is in none (any more)."""
+        ...
+
+    def enter_standby(self, member: Member, *, decrement: bool) -> None:
+        """Begin to put it into standby; with `decrement` no replacement is launched."""
+        ...
+
+    def detach(self, member: Member, *, decrement: bool) -> None:
+        """Begin to take it out of its group; with `decrement` no replacement is launched."""
+        ...
+
+    def set_unhealthy(self, member: Member) -> None:
+        """Have the group replace it, whatever its grace period."""
+        ...
+
+    def termination_hooks(self, group: str) -> Sequence[TerminationHook]:
+        """The lifecycle hooks that hold up the termination of the group's instances."""
+        ...
+
+    def heartbeat(self, member: Member, hook: str) -> bool:
+        """Begin the time of a lifecycle action anew; False if there is none to be held up (yet, or any more)."""
+        ...
+
+    def complete(self, member: Member, hook: str, result: str) -> bool:
+        """End a lifecycle action; False if there is none to be ended (yet, or any more)."""
+        ...
+
+
+class Ecs(Protocol):
+    """Amazon ECS, patient until the time that it was made with; see `Ec2`."""
+
+    def drain(self, instance: ContainerInstance) -> None:
+        """Set it to DRAINING; no error if it is that already. `AwsNotFound` if it is not registered (any more)."""
+        ...
+
+    def unfinished_tasks(self, instance: ContainerInstance) -> Sequence[Task]:
+        """Its tasks that have not stopped, also those that are on their way to it."""
+        ...
+
+
+class EcsAgent(Protocol):
+    """The ECS agent of this machine."""
+
+    def container_instance(self, url: str, seconds: float) -> ContainerInstance:
+        """What the agent says of itself at its introspection endpoint, within so many seconds.
+
+        Raises:
+            EcsAgentUnavailable: it does not answer, or has not registered itself.
+        """
+        ...
+
+
+class NameService(Protocol):
+    """A place where names are turned into addresses, patient until the time that it was made with.
+
+    Every method raises an `AwsError` or a `NameServiceError` when that is over, or trying again makes no sense.
+    """
+
+    def join(self, registration: Registration, *, dry_run: bool = False) -> NameChange:
+        """Put the addresses of an instance under a name; no error if they are there already."""
+        ...
+
+    def leave(self, registration: Registration, *, dry_run: bool = False) -> NameChange:
+        """Take an instance out of a name, at least at these addresses; nothing of another instance's is touched."""
+        ...
+
+    def wait(self, change: NameChange) -> None:
+        """Return when the change shows.
+
+        Raises:
+            NotInTime, AwsUnsettled: it does not yet.
+        """
+        ...
+
+
 class Services(Protocol):
     """All of them."""
 
@@ -219,6 +327,51 @@ class Services(Protocol):
 
         Raises:
             AwsError: the configuration of this machine is not sufficient.
+        """
+        ...
+
+    def target_groups(self, region: str, until: float) -> TargetGroups:
+        """Elastic Load Balancing in a region; otherwise like `ec2`."""
+        ...
+
+    def auto_scaling(self, region: str, until: float) -> AutoScaling:
+        """EC2 Auto Scaling in a region; otherwise like `ec2`."""
+        ...
+
+    def ecs(self, region: str, until: float) -> Ecs:
+        """Amazon ECS in a region; otherwise like `ec2`."""
+        ...
+
+    @property
+    def ecs_agent(self) -> EcsAgent:
+        """The ECS agent of this machine."""
+        ...
+
+    @property
+    def vcpus(self) -> int:
+        """How many this machine has."""
+        ...
+
+    def interface_addresses(self, names: Sequence[str]) -> Sequence[str]:
+        """The addresses of network interfaces, by their names; with none those of all that have a device behind.
+
+        Raises:
+            UsageError: one is not there.
+        """
+        ...
+
+    def name_service(self, place: Place, region: str, until: float) -> NameService:
+        """The name service at a place; for AWS's own like `ec2`.
+
+        Raises:
+            SpotwatchError: it cannot be spoken to from here, whatever it would say.
+        """
+        ...
+
+    def stage_companions(self) -> Sequence[str] | None:
+        """The other hooks of our stage that are not over; None if the journal of our drain cannot be read.
+
+        Those that only wait for others themselves (`leave-auto-scaling --heartbeat`) do not count.
         """
         ...
 

@@ -46,6 +46,8 @@ def read_call(environ: Mapping[str, Any], body: bytes) -> Call:
     service = service_of(environ)
     if service == "s3":
         return _s3(environ)
+    if service == "route53":
+        return Call(service, _operation_of_path(service, BackendRequest(dict(environ))), {})
     target = str(environ.get("HTTP_X_AMZ_TARGET", ""))
     if target:
         return Call(service, target.rpartition(".")[2], _json(body))
@@ -65,11 +67,16 @@ def _json(body: bytes) -> Mapping[str, Any]:
 
 def _s3(environ: Mapping[str, Any]) -> Call:
     request = BackendRequest(dict(environ))
-    try:
-        operation = get_service_router("s3").match(request)[0].name
-    except (NotFound, NotImplementedError):
-        operation = ""
     bucket, _, key = request.path.lstrip("/").partition("/")
     headers = {name.lower(): value for name, value in request.headers.items()}
     told = {name: value for name, value in headers.items() if name.startswith(("x-amz-", "if-"))}
-    return Call("s3", operation, {"Bucket": bucket, "Key": key, **request.args.to_dict(), **told})
+    parameters = {"Bucket": bucket, "Key": key, **request.args.to_dict(), **told}
+    return Call("s3", _operation_of_path("s3", request), parameters)
+
+
+def _operation_of_path(service: str, request: BackendRequest) -> str:
+    """What a REST service is asked for by method and path; empty if nothing is known there."""
+    try:
+        return str(get_service_router(service).match(request)[0].name)
+    except (NotFound, NotImplementedError):
+        return ""
