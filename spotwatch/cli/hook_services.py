@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from spotwatch.core.errors import AwsRefused
 from spotwatch.core.instant import Instant
 from spotwatch.core.report import InstanceFacts
 from spotwatch.host.agents import Agents
@@ -85,9 +86,16 @@ class Services:
         return facts if facts.id else self._instance_by_itself()
 
     def ec2(self, region: str, until: float) -> "Ec2":
-        """EC2, patient until `until`."""
-        from spotwatch.aws.instances import Instances
-        from spotwatch.aws.session import Session
+        """EC2, patient until `until`.
+
+        Raises:
+            AwsError: the configuration of this machine is not sufficient, or AWS's client is not installed.
+        """
+        try:
+            from spotwatch.aws.instances import Instances
+            from spotwatch.aws.session import Session
+        except ModuleNotFoundError as error:
+            raise AwsRefused(f"{error.name} is not installed", hint="install spotwatch with its extra: [aws]") from None
 
         session = Session(self.clock, until=until, region=region or None, read_timeout=READ_TIMEOUT)
         return Instances(session.api("ec2"))

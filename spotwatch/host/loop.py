@@ -9,10 +9,12 @@ import errno
 import fcntl
 import os
 import struct
+import sys
 from collections.abc import Iterator
 
 _LOOP_CTL_GET_FREE = 0x4C82
 _LOOP_CONFIGURE = 0x4C0A
+_BLKROSET = 0x125D  # linux/fs.h
 _LO_FLAGS_READ_ONLY = 1
 _LO_FLAGS_AUTOCLEAR = 4
 _LO_FLAGS_PARTSCAN = 8
@@ -49,6 +51,8 @@ def _attach(file: int, flags: int) -> tuple[str, int]:
         descriptor = os.open(device, os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.ioctl(descriptor, _LOOP_CONFIGURE, config)
+            # It stays when a device was made read-only and nobody took that back, whatever file is behind it now.
+            fcntl.ioctl(descriptor, _BLKROSET, int(bool(flags & _LO_FLAGS_READ_ONLY)).to_bytes(4, sys.byteorder))
         except OSError as error:
             os.close(descriptor)
             if error.errno != errno.EBUSY:
