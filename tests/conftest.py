@@ -1,3 +1,3 @@
 """Fixtures that tests of several rooms use."""
 
-pytest_plugins = ("tests.cloud",)
+pytest_plugins = ("tests.cloud", "tests.ship.radosgw")

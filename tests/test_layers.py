@@ -29,7 +29,7 @@ ROOMS: dict[str, set[str]] = {
 
 LIBRARIES: dict[str, set[str]] = {
     "watch": {"httpx", "httpcore"},
-    "simulate": {"rich", "moto"},
+    "simulate": {"rich", "moto", "werkzeug"},
     "ship": {"zstandard", "xxhash", "yaml"},
     "aws": {"boto3", "botocore", "tenacity", "httpx"},
     "log": {"structlog"},

@@ -1,5 +1,6 @@
 """What the README shows is true."""
 
+import json
 import re
 import tomllib
 from dataclasses import fields, is_dataclass
@@ -9,11 +10,13 @@ from typing import get_type_hints
 import pytest
 
 from spotwatch.cli import COMMANDS
-from spotwatch.config import HOOK_READERS, load
+from spotwatch.cli.hook import mistake_in
+from spotwatch.config import BUILT_IN, HOOK_READERS, load
 from spotwatch.core.event import EVENT_NAMES
 from spotwatch.core.hook import HookStatus
 from spotwatch.core.quantity import parse_duration, parse_size
 from spotwatch.core.settings import Settings
+from spotwatch.hooks import NAMES, built_in
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -55,7 +58,7 @@ def test_every_setting_is_in_the_table_with_its_default(key: str, default: objec
 
 
 def test_the_table_of_settings_has_no_other_keys() -> None:
-    tables = {name for name in rows() if re.match(r"(metadata|state|drain|log)\.", name)}
+    tables = {name for name in rows() if re.match(r"(metadata|state|drain|log|ship)\.", name)}
     assert tables == set(defaults())
 
 
@@ -73,6 +76,28 @@ def test_every_event_is_named(event: str) -> None:
 @pytest.mark.parametrize(("command", "summary"), COMMANDS.items())
 def test_every_command_is_listed_with_its_summary(command: str, summary: str) -> None:
     assert f"| `spotwatch {command}` | {summary} |" in README
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_built_in_is_in_the_table_with_its_iam_actions(name: str) -> None:
+    _, summary, actions = rows()[name]
+    assert summary == built_in(name).SUMMARY
+    assert actions == ", ".join(f"`{action}`" for action in built_in(name).IAM_ACTIONS)
+
+
+def test_the_iam_policy_allows_what_the_built_ins_call() -> None:
+    (policy,) = map(json.loads, blocks("json"))
+    allowed = [statement["Action"] for statement in policy["Statement"]]
+    named = {action for each in allowed for action in ([each] if isinstance(each, str) else each)}
+    assert named == {action for name in NAMES for action in built_in(name).IAM_ACTIONS}
+
+
+def test_the_hooks_of_the_log_volume_load_and_their_words_are_right(tmp_path: Path) -> None:
+    (example,) = (block for block in blocks("text") if "[[hook]]" in block)
+    path = tmp_path / "spotwatch.toml"
+    path.write_text(example)
+    for hook in load(path, builtins=NAMES).hooks:
+        assert mistake_in(hook.command[len(BUILT_IN) :]) == ""
 
 
 def test_the_example_settings_load(tmp_path: Path) -> None:
@@ -102,7 +127,7 @@ def test_the_variables_of_a_hook_are_those_of_the_help() -> None:
 
 
 def test_the_files_of_the_installation_are_there() -> None:
-    for path in re.findall(r" (systemd/[a-z.]+)", README):
+    for path in re.findall(r" (systemd/[a-z.-]+)", README):
         assert (ROOT / path).is_file(), path
 
 

@@ -168,7 +168,7 @@ class Api:
         method = self.client.meta.method_to_api_mapping
         name = next(python for python, api in method.items() if api == operation)
         answer: dict[str, Any] = _mapped(self.service, operation, lambda: getattr(self.client, name)(**parameters))
-        if operation not in _OBJECTS and _content_type(answer).startswith("text/html"):
+        if _is_web_page(answer):
             raise AwsBroken(f"{self.service}:{operation}: a web page answers", hint="see what answers at the endpoint")
         return answer
 
@@ -220,12 +220,10 @@ def _mapped(service: str, operation: str, do: Any) -> Any:
         raise aws_error(error, service, operation) from error
 
 
-_OBJECTS: Final = frozenset({"GetObject", "HeadObject"})
-"""Whose answers have the type of the object; any other answer that is a web page is a proxy's."""
-
-
-def _content_type(answer: Mapping[str, Any]) -> str:
-    return str(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("content-type", ""))
+def _is_web_page(answer: Mapping[str, Any]) -> bool:
+    """Whether a proxy has answered in AWS's place, which botocore takes for an answer that says nothing."""
+    told = answer.get("ResponseMetadata", {})
+    return "RequestId" not in told and str(told.get("HTTPHeaders", {}).get("content-type", "")).startswith("text/html")
 
 
 _THROTTLED: Final = frozenset(

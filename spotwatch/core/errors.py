@@ -16,7 +16,8 @@
     ├── VolumeUnreadable                65  the volume holds nothing that can be read, and why
     ├── WorkerFailed (Transient)        75  the process that reads a volume was stopped or killed
     ├── DestinationError                69  shipped objects can neither be stored nor read there
-    │   └── DestinationFull             73      there is no room
+    │   ├── DestinationFull             73      there is no room
+    │   └── DestinationDenied           77      it lets us neither store nor read
     ├── AwsError                        69  AWS did not do what it was asked for
     │   ├── AwsUnreachable (Transient)          no complete answer came
     │   ├── AwsThrottled (Transient)            it asks for patience
@@ -163,6 +164,12 @@ class DestinationFull(DestinationError):
     """The destination has no room for it."""
 
     exit_code = EX_CANTCREAT
+
+
+class DestinationDenied(DestinationError):
+    """The destination does not allow it; the hint names the action."""
+
+    exit_code = EX_NOPERM
 
 
 class AwsError(SpotwatchError):

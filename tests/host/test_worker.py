@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,11 @@ from spotwatch.host.worker import run_worker
 SH = "/bin/sh"
 
 
-def run(script: str, *, limit: float = 20.0, watch: Callable[[], None] = lambda: None) -> int:
+def nothing() -> None:
+    """Looks at nothing."""
+
+
+def run(script: str, *, limit: float = 20.0, watch: Callable[[], None] = nothing) -> int:
     return run_worker([SH, "-c", script], limit=limit, watch=watch, every=0.01)
 
 
@@ -25,6 +30,10 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+def is_dead(pid: int) -> bool:
+    return not is_alive(pid)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -51,7 +60,7 @@ def test_at_its_limit_it_is_killed_with_what_it_has_started(tmp_path: Path) -> N
     with pytest.raises(WorkerFailed, match=r"had not ended after 0.3 s"):
         run(script, limit=0.3)
     for pid in map(int, (tmp_path / "pids").read_text().split()):
-        wait_for(lambda pid=pid: not is_alive(pid))
+        wait_for(partial(is_dead, pid))
 
 
 def test_what_the_watch_raises_ends_it(tmp_path: Path) -> None:
@@ -74,7 +83,9 @@ def test_one_that_a_signal_ends_says_which() -> None:
 def test_it_inherits_the_descriptors_that_are_named() -> None:
     descriptor = os.memfd_create("told")
     try:
-        run_worker([SH, "-c", f"echo hello > /proc/self/fd/{descriptor}"], limit=20, watch=int, pass_fds=[descriptor])
+        run_worker(
+            [SH, "-c", f"echo hello > /proc/self/fd/{descriptor}"], limit=20, watch=nothing, pass_fds=[descriptor]
+        )
         assert os.pread(descriptor, 10, 0) == b"hello\n"
     finally:
         os.close(descriptor)
@@ -98,11 +109,13 @@ def test_one_that_cannot_be_killed_is_left_behind(monkeypatch: pytest.MonkeyPatc
     path = tmp_path / "pid"
     began = time.monotonic()
     with pytest.raises(WorkerFailed, match="had not ended"):
-        run_worker([SH, "-c", f"echo $$ > {path}; exec sleep 60"], limit=0.3, watch=int, every=0.01, kill_seconds=0.2)
+        run_worker(
+            [SH, "-c", f"echo $$ > {path}; exec sleep 60"], limit=0.3, watch=nothing, every=0.01, kill_seconds=0.2
+        )
     assert time.monotonic() - began < 10
     os.kill(int(path.read_text()), signal.SIGKILL)
     os.waitpid(int(path.read_text()), 0)
 
 
 def test_a_program_that_is_missing_says_so() -> None:
-    assert run_worker(["/nonexistent"], limit=20, watch=int) == 1
+    assert run_worker(["/nonexistent"], limit=20, watch=nothing) == 1
