@@ -152,8 +152,13 @@ class Bucket:
                 raise DestinationError(f"{self.url}/{key} is not there", hint="see what has deleted it")
             length = found.size - start
         end = start + length
-        for begin in range(start, end, PART_BYTES):
-            yield self._read_range(key, begin, min(begin + PART_BYTES, end))
+        ranges = deque((begin, min(begin + PART_BYTES, end)) for begin in range(start, end, PART_BYTES))
+        with ThreadPoolExecutor(1, thread_name_prefix="read") as ahead:
+            coming = ahead.submit(self._read_range, key, *ranges.popleft()) if ranges else None
+            while coming is not None:
+                data = coming.result()
+                coming = ahead.submit(self._read_range, key, *ranges.popleft()) if ranges else None
+                yield data
 
     def _read_range(self, key: str, start: int, end: int) -> bytes:
         def attempt() -> bytes:
@@ -262,14 +267,17 @@ class Bucket:
 
 def _parts(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The chunks in parts of `PART_BYTES`, the last one shorter."""
-    held = bytearray()
+    held, size = list[memoryview](), 0
     for chunk in chunks:
-        held += chunk
-        while len(held) >= PART_BYTES:
-            yield bytes(held[:PART_BYTES])
-            del held[:PART_BYTES]
-    if held:
-        yield bytes(held)
+        rest = memoryview(chunk)
+        while size + len(rest) >= PART_BYTES:
+            missing = PART_BYTES - size
+            yield b"".join([*held, rest[:missing]])
+            held, size, rest = [], 0, rest[missing:]
+        held.append(rest)
+        size += len(rest)
+    if size:
+        yield b"".join(held)
 
 
 def _checksums(data: bytes) -> dict[str, str]:

@@ -22,12 +22,14 @@ from itertools import islice
 from threading import local
 from typing import BinaryIO, Final, Protocol
 
+from xxhash import xxh128_hexdigest
 from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
 
 from spotwatch.ship.tree import LogFile, Tree, Unreadable
 
-PIECE_BYTES: Final = 8 * 1024 * 1024
-"""The most that one frame holds of a file: what is in memory is a few of these, whatever the files are."""
+PIECE_BYTES: Final = 4 * 1024 * 1024
+"""The most that one frame holds of a file: what is in memory is a few of these, whatever the files are. Twice as much
+makes objects smaller by less than 1 %."""
 
 BUNDLE_BYTES: Final = 512 * 1024 * 1024
 """The most that one object holds, before compression: few objects, and none that takes long to send again."""
@@ -82,7 +84,8 @@ class Frame:
         inode: of the file; two files may have had one path (a volume read in two ways).
         start, end: the range in the file.
         offset, length: the frame's place in the object.
-        sha256: of the range, in hexadecimal.
+        xxh128: checksum of the range (`xxhsum -H128`). It finds damage, at a tenth of the CPU time of SHA-256; that the
+            object is the one that was stored is for the object's own SHA-256 to show.
     """
 
     path: str
@@ -91,7 +94,7 @@ class Frame:
     end: int
     offset: int
     length: int
-    sha256: str
+    xxh128: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +243,7 @@ class Packer:
 
 
 def _frame(file: LogFile, start: int, data: bytes) -> Frame:
-    return Frame(file.path, file.inode, start, start + len(data), 0, 0, hashlib.sha256(data).hexdigest())
+    return Frame(file.path, file.inode, start, start + len(data), 0, 0, xxh128_hexdigest(data))
 
 
 def _read(file: BinaryIO, piece: Piece) -> tuple[list[tuple[int, bytes]], list[Unreadable]]:
@@ -305,7 +308,7 @@ def index_length(end: bytes) -> int:
     return int.from_bytes(end[-4:], "little")
 
 
-def unpack(frame: Frame, data: bytes) -> bytes:
+def unpack(frame: Frame, data: bytes | memoryview) -> bytes:
     """The content of a frame, verified.
 
     Raises:
@@ -315,6 +318,6 @@ def unpack(frame: Frame, data: bytes) -> bytes:
         content = ZstdDecompressor().decompress(data, max_output_size=PIECE_BYTES)
     except ZstdError as error:
         raise ValueError(f"{frame.path}, bytes {frame.start} to {frame.end}: {error}") from None
-    if len(content) != frame.end - frame.start or hashlib.sha256(content).hexdigest() != frame.sha256:
+    if len(content) != frame.end - frame.start or xxh128_hexdigest(content) != frame.xxh128:
         raise ValueError(f"{frame.path}, bytes {frame.start} to {frame.end}: the checksum is another one")
     return content

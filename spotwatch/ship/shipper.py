@@ -123,9 +123,9 @@ class Shipment:
             frames = read_index(self._destination, key, stored.size)
         except ValueError:
             return None
-        contents = [(frame.path, frame.inode, frame.start, frame.end, frame.sha256) for frame in frames]
+        contents = [(frame.path, frame.inode, frame.start, frame.end, frame.xxh128) for frame in frames]
         if contents != [
-            (frame.path, frame.inode, frame.start, frame.end, frame.sha256) for frame in packer.hash(bundle)
+            (frame.path, frame.inode, frame.start, frame.end, frame.xxh128) for frame in packer.hash(bundle)
         ]:
             return None
         measured = _Measured(self._destination.read(key))
@@ -237,12 +237,12 @@ def verify(manifest: Manifest, destination: Destination) -> None:
 
 def _unpack_all(frames: Iterable[Frame], chunks: Iterable[bytes]) -> None:
     """Frame after frame as they come; what follows the last one is read to its end."""
-    held, coming = bytearray(), iter(chunks)
+    held, start, coming = b"", 0, iter(chunks)
     for frame in frames:
-        while len(held) < frame.length and (chunk := next(coming, b"")):
-            held += chunk
-        unpack(frame, bytes(held[: frame.length]))
-        del held[: frame.length]
+        while len(held) - start < frame.length and (chunk := next(coming, b"")):
+            held, start = held[start:] + chunk, 0
+        unpack(frame, memoryview(held)[start : start + frame.length])
+        start += frame.length
     for _ in coming:
         pass
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench.log_files import mixed_sizes, small_sizes, write_files
-from tests.ship.radosgw import MISSING, Gateway, gateway
+from tests.radosgw import MISSING, Gateway, gateway
 
 BUCKET: Final = "shipped"
 SMALL_FILES: Final = 2000

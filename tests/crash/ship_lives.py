@@ -171,15 +171,20 @@ class Leftover:
         """The interrupted life, and as many more as it takes."""
         crash = self.story.crash
         stopped = self._live_once(0, crash.point, crash.end) if crash.point else None
-        self._look("after the crash")
-        for _ in range(MOST_LIVES):
-            self._live_once(int(crash.elsewhere), 0, "all")
-            self._look("after a later life")
+        try:
+            self._look("after the crash")
+            for _ in range(MOST_LIVES):
+                self._live_once(int(crash.elsewhere), 0, "all")
+                self._look("after a later life")
+                if stopped is not None:
+                    self._wake(stopped)
+                    stopped = None
+                if self._cloud.described(self._volume) is None:
+                    break
+        finally:
             if stopped is not None:
-                self._wake(stopped)
-                stopped = None
-            if self._cloud.described(self._volume) is None:
-                break
+                stopped.kill()
+                stopped.wait()
         self._look_at_the_end()
         return self.story
 

@@ -5,6 +5,7 @@ checksums, and If-None-Match at the end of a multipart upload. Needs root and th
 `ceph-osd` and `ceph-common`.
 """
 
+import json
 import os
 import shutil
 import socket
@@ -21,11 +22,11 @@ from uuid import uuid4
 import pytest
 
 if TYPE_CHECKING:
-    from spotwatch.aws.s3 import Bucket
+    from spotwatch.aws.session import Api
 
 PROGRAMS = ("ceph-mon", "ceph-osd", "ceph-authtool", "monmaptool", "ceph", "radosgw", "radosgw-admin")
 KEY, SECRET = "anaccesskey", "asecretkey"
-PATIENCE = 90.0
+PATIENCE = 60.0
 """Seconds; on an idle machine it is up after ten."""
 
 
@@ -86,12 +87,20 @@ rgw data = {self.directory}/rgw
 """
         )
 
-    def run(self, program: str, *words: str) -> None:
+    def run(self, program: str, *words: str) -> str:
         done = subprocess.run(
             [program, "-c", str(self.configuration), *words],
             capture_output=True, text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{program} {' '.join(words)}: {done.stderr}"
+        return done.stdout
+
+    def wait_for_the_disk(self) -> None:
+        """A pool that is made before the OSD is up sometimes waits for it for ever."""
+        until = time.monotonic() + PATIENCE
+        while json.loads(self.run("ceph", "osd", "stat", "-f", "json"))["num_up_osds"] != 1:
+            assert time.monotonic() < until, "the OSD does not come up"
+            time.sleep(0.5)
 
     @contextmanager
     def daemon(self, program: str, *words: str) -> Iterator[None]:
@@ -133,6 +142,7 @@ def radosgw(directory: Path) -> Iterator[str]:
         cluster.run("ceph", "osd", "crush", "add", "osd.0", "1.0", "host=here", "root=default")
         cluster.run("ceph-osd", "--mkfs", "-i", "0", "--osd-uuid", disk)
         daemons.enter_context(cluster.daemon("ceph-osd", "-i", "0"))
+        cluster.wait_for_the_disk()
         cluster.run("radosgw-admin", "user", "create", "--uid=tester", "--display-name=tester",
                     f"--access-key={KEY}", f"--secret-key={SECRET}")  # fmt: skip
         daemons.enter_context(cluster.daemon("radosgw", "-n", "client.rgw"))
@@ -145,7 +155,7 @@ def _wait_for(url: str) -> None:
     until = time.monotonic() + PATIENCE
     while True:
         try:
-            urllib.request.urlopen(url, timeout=2).close()
+            urllib.request.urlopen(url, timeout=2).close()  # noqa: S310  # our own server
         except OSError:
             assert time.monotonic() < until, "radosgw does not answer"
             time.sleep(0.2)
@@ -164,9 +174,8 @@ def radosgw_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def radosgw_bucket(radosgw_url: str, monkeypatch: pytest.MonkeyPatch) -> "Bucket":
-    """A destination in a bucket of its own."""
-    from spotwatch.aws.s3 import Bucket
+def radosgw_bucket(radosgw_url: str, monkeypatch: pytest.MonkeyPatch) -> "tuple[Api, str]":
+    """S3 at the server, and a bucket of the test's own."""
     from spotwatch.aws.session import Session
     from spotwatch.host.clock import Clock
 
@@ -175,7 +184,7 @@ def radosgw_bucket(radosgw_url: str, monkeypatch: pytest.MonkeyPatch) -> "Bucket
     name = f"bucket-{uuid4()}"
     api = Session(Clock(), patience=30).api("s3")
     api.call("CreateBucket", Bucket=name)
-    return Bucket(api, name, "some/prefix")
+    return api, name
 
 
 def environment(url: str) -> dict[str, str]:

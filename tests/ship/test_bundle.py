@@ -1,6 +1,5 @@
 """Bundles: the same volume gives the same objects, and each frame can be read by itself."""
 
-import hashlib
 import struct
 from pathlib import Path
 
@@ -121,7 +120,7 @@ class TestUnpacking:
 
     def test_a_frame_of_other_content_is_found(self, tmp_path: Path) -> None:
         data, (frame,), _ = packed(written(tmp_path, a=b"hello"), segment("a", 0, 5))
-        other = Frame("a", 7, 0, 5, 0, frame.length, hashlib.sha256(b"other").hexdigest())
+        other = Frame("a", 7, 0, 5, 0, frame.length, "0" * 32)
         with pytest.raises(ValueError, match="checksum"):
             bundle.unpack(other, data[: frame.length])
 

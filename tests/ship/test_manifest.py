@@ -50,7 +50,7 @@ class TestItsText:
             (("files", 0, "ranges"), [{"start": 0}]),
             (("files", 0, "path"), None),
             (("objects", 0, "frames", 0, "offset"), -4),
-            (("objects", 0, "frames", 0, "sha256"), []),
+            (("objects", 0, "frames", 0, "xxh128"), []),
             (("objects", 0, "key"), {}),
             (("unknown",), 1),
         ],
