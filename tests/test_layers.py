@@ -16,12 +16,13 @@ ROOMS: dict[str, set[str]] = {
     "drain": {"core"},
     "hooks": {"core"},
     "simulate": {"core"},
+    "pools": {"core"},
     "aws": {"core"},
     "host": {"core"},
     "config": {"core"},
     "log": {"core"},
     "daemon": {"core", "watch", "drain", "log"},
-    "cli": {"core", "watch", "drain", "hooks", "simulate", "aws", "host", "config", "log", "daemon"},
+    "cli": {"core", "watch", "drain", "hooks", "simulate", "pools", "aws", "host", "config", "log", "daemon"},
     "__main__": {"cli"},
 }
 """Each room, and the rooms that it may know besides itself. The package itself (its version) is known to all."""
@@ -29,6 +30,7 @@ ROOMS: dict[str, set[str]] = {
 LIBRARIES: dict[str, set[str]] = {
     "watch": {"httpx", "httpcore"},
     "simulate": {"rich"},
+    "pools": {"jinja2", "yaml", "botocore", "cfnlint"},
     "aws": {"boto3", "botocore", "tenacity", "httpx"},
     "log": {"structlog"},
     "cli": {"rich"},
