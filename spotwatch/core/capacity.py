@@ -1,4 +1,4 @@
-"""The words for capacity: instance types, Spot capacity pools, and what is known of them, with the date of each fact."""
+"""The words for capacity: instance types, Spot capacity pools, and what is known of them, each fact with its date."""
 
 import re
 from collections.abc import Mapping
