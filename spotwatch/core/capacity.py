@@ -1,13 +1,22 @@
 """The words for capacity: instance types, Spot capacity pools, and what is known of them, each fact with its date."""
 
+import datetime
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
-_NAME: Final = re.compile(r"(?P<class>[a-z]+?)(?P<generation>\d+)(?P<options>[a-z-]*)\.(?P<size>[a-z0-9-]+)")
+_NAME: Final = re.compile(
+    r"([a-z]+)"  # class
+    r"(-[a-z0-9]*?[a-z])?"  # infix
+    r"([0-9]{1,3})"  # generation
+    r"([a-z]*(?:-[a-z0-9]+)?)"  # options
+    r"\.([a-z0-9]+(?:-[a-z0-9]+)?)"  # size
+)
+
+_ACCELERATORS: Final = ("GpuInfo", "FpgaInfo", "InferenceAcceleratorInfo", "NeuronInfo", "MediaAcceleratorInfo")
+"""What DescribeInstanceTypes says of an instance type with accelerators, and of no other."""
 
 
 class Group(StrEnum):
@@ -22,17 +31,22 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TypeName:
-    """The parts of an instance type's name: `c6gn.2xlarge` is class c, generation 6, options gn, size 2xlarge."""
+    """The parts of an instance type's name: `c6gn.2xlarge` is class c, generation 6, options gn, size 2xlarge.
+
+    `infix` is what a few names have between class and generation: `-6tb` in `u-6tb1.metal`, `-m` in `mac-m4.metal`
+    (Amazon EC2 User Guide, "Instance type naming conventions").
+    """
 
     instance_class: str
     generation: int
     options: str
     size: str
+    infix: str = ""
 
     @property
     def family(self) -> str:
         """Everything before the dot."""
-        return f"{self.instance_class}{self.generation}{self.options}"
+        return f"{self.instance_class}{self.infix}{self.generation}{self.options}"
 
     @classmethod
     def parse(cls, name: str) -> "TypeName":
@@ -44,7 +58,8 @@ class TypeName:
         match = _NAME.fullmatch(name)
         if match is None:
             raise ValueError(f'"{name}" is no instance type; one is written like c6i.2xlarge')
-        return cls(match["class"], int(match["generation"]), match["options"], match["size"])
+        instance_class, infix, generation, options, size = match.groups("")
+        return cls(instance_class, int(generation), options, size, infix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +97,56 @@ class InstanceType:
     def __post_init__(self) -> None:
         object.__setattr__(self, "parts", TypeName.parse(self.name))
 
+    @classmethod
+    def described(cls, description: Mapping[str, Any]) -> "InstanceType":
+        """From one element of `InstanceTypes` in the answer of DescribeInstanceTypes.
+
+        Raises:
+            ValueError: something is missing or is no number; it says what.
+        """
+        network = _part(description, "NetworkInfo")
+        vcpus = _part(description, "VCpuInfo")
+        return cls(
+            name=str(description.get("InstanceType", "")),
+            vcpus=_count(vcpus, "DefaultVCpus"),
+            threads_per_core=_count(vcpus, "DefaultThreadsPerCore") if "DefaultThreadsPerCore" in vcpus else 1,
+            memory_mib=_count(_part(description, "MemoryInfo"), "SizeInMiB"),
+            architectures=_words(_part(description, "ProcessorInfo"), "SupportedArchitectures"),
+            hypervisor=str(description.get("Hypervisor") or ""),
+            bare_metal=bool(description.get("BareMetal")),
+            burstable=bool(description.get("BurstablePerformanceSupported")),
+            local_disk=bool(description.get("InstanceStorageSupported")),
+            accelerators=any(description.get(key) for key in _ACCELERATORS),
+            spot="spot" in _words(description, "SupportedUsageClasses"),
+            enis=_count(network, "MaximumNetworkInterfaces"),
+            ipv4_per_eni=_count(network, "Ipv4AddressesPerInterface"),
+        )
+
     @property
     def flex(self) -> bool:
         """Whether it is a flex type, which gives its full performance 95 % of the time only."""
         return self.parts.options.endswith("-flex")
+
+
+def _part(description: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = description.get(key)
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{key} is missing")  # noqa: TRY004 (one kind of error for whatever is wrong)
+    return value
+
+
+def _count(description: Mapping[str, Any], key: str) -> int:
+    value = description.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{key} is {'missing' if value is None else 'no whole number of at least 1'}")
+    return value
+
+
+def _words(description: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    value = description.get(key)
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise ValueError(f"{key} is {'missing' if value is None else 'no list of words'}")
+    return tuple(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +159,9 @@ class Pool:
         interruption: the probability that an instance of the type is interrupted within a month, 0 to 1 (the Spot
             Instance Advisor's band, its middle); None likewise.
         placement_score: 1 to 10 for the request that was asked about; None likewise.
+        usd_is_estimate: whether `usd_per_hour` was derived (from an on-demand price and the saving that the advisor
+            states, or by a model) rather than observed.
+        on_demand_is_estimate: whether `on_demand_usd_per_hour` was derived from other regions or types.
     """
 
     az_id: str
@@ -106,6 +170,8 @@ class Pool:
     on_demand_usd_per_hour: float | None = None
     interruption: float | None = None
     placement_score: int | None = None
+    usd_is_estimate: bool = False
+    on_demand_is_estimate: bool = False
 
     def key(self, group: Group) -> str:
         """The name of the group of this kind that the pool belongs to."""
@@ -126,12 +192,14 @@ class Pool:
 class Source:
     """Where a fact comes from: `fact` (`spot prices`), its `origin` (a file, an API, a feed) and its `date`.
 
-    `date` is None where the origin does not say; then the plan says that it does not.
+    `date` is None where the origin does not say; then the plan says that it does not. `note` is what a reader has to
+    know of the fact besides: that its date is the file's, that figures are estimates, that some are missing.
     """
 
     fact: str
     origin: str
-    date: date | None = None
+    date: datetime.date | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +216,8 @@ class Market:
         placement_scores: 1 to 10, by AZ id.
         quotas: vCPU, by quota class (`spotwatch.pools.quota`); empty if not asked for.
         az_names: the AZ's name in the account that was asked, by id; empty where no account was.
+        estimated_spot_prices: the keys of `spot_prices` whose figure was derived, not observed.
+        estimated_on_demand_prices: likewise of `on_demand_prices`.
         sources: of all of these.
     """
 
@@ -160,4 +230,6 @@ class Market:
     placement_scores: Mapping[str, int] = field(default_factory=dict)
     quotas: Mapping[str, float] = field(default_factory=dict)
     az_names: Mapping[str, str] = field(default_factory=dict)
+    estimated_spot_prices: frozenset[tuple[str, str]] = frozenset()
+    estimated_on_demand_prices: frozenset[str] = frozenset()
     sources: tuple[Source, ...] = ()

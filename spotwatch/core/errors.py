@@ -4,6 +4,7 @@
     ├── UsageError                      64  the command line asks for something impossible
     ├── SettingsError                   78  the settings files have mistakes: all of them, at once
     ├── InputError                      65  a file that the command line names cannot be used
+    ├── PlanInfeasible                  65  no plan over Spot capacity pools does what is asked
     ├── ScenarioError                   65  a rehearsal's scenario file has mistakes
     ├── AlreadyRunning (Transient)      75  another daemon holds this state directory
     ├── StateUnavailable                73  the state directory cannot be used at all
@@ -76,6 +77,12 @@ class SettingsError(SpotwatchError):
 
 class InputError(SpotwatchError):
     """A file that the command line names cannot be read, or does not hold what it should."""
+
+    exit_code = EX_DATAERR
+
+
+class PlanInfeasible(SpotwatchError):
+    """No plan over Spot capacity pools does what is asked, or none was found; the message says what stands against it."""
 
     exit_code = EX_DATAERR
 

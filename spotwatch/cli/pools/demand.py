@@ -1,0 +1,195 @@
+"""The words for what is asked of a plan: how much, of which instance types, and how much of it may be lost at once."""
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from typing import Final
+
+from spotwatch.cli.values import positive, share
+from spotwatch.core.capacity import Group
+from spotwatch.core.errors import UsageError
+from spotwatch.pools.demand import Demand, Mode, Selection, Weights
+
+_DEFAULTS: Final = Demand("", 0.0)
+_ANY: Final = Selection()
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare them."""
+    parser.add_argument("--region", help="such as ap-northeast-1")
+    parser.add_argument("--vcpus", type=positive, metavar="N", help="how much is needed, in vCPU")
+    parser.add_argument(
+        "--on-demand", type=positive, metavar="N", default=0.0, help="of it, how much is bought on demand, in vCPU"
+    )
+    _add_selection(parser)
+    _add_safety(parser)
+
+
+def _add_selection(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "which instance types and zones", "each may be repeated, or be a list with commas"
+    )
+    group.add_argument("--class", dest="classes", **_list("CLASS", "such as c"))
+    group.add_argument("--family", dest="families", **_list("FAMILY", "such as c6i"))
+    group.add_argument("--generation", dest="generations", **_list("N", "such as 6"))
+    group.add_argument("--size", dest="sizes", **_list("SIZE", "such as 2xlarge"))
+    group.add_argument("--type", dest="allow", **_list("PATTERN", "only types like this, such as 'c6*.*xlarge'"))
+    group.add_argument("--exclude", dest="deny", **_list("PATTERN", "no types like this"))
+    group.add_argument("--az", dest="az_ids", **_list("AZ_ID", "such as apne1-az4; ids, not the account's names"))
+    group.add_argument("--arch", dest="architectures", **_list("ARCH", "x86_64 (default), arm64 or both"))
+    group.add_argument("--hypervisor", dest="hypervisors", **_list("NAME", "nitro (default), xen"))
+    group.add_argument(
+        "--instance-vcpus",
+        type=_range,
+        metavar="LEAST-MOST",
+        default=(_ANY.least_vcpus, _ANY.most_vcpus),
+        help=f"vCPU of one instance (default: {_ANY.least_vcpus}-{_ANY.most_vcpus})",
+    )
+    group.add_argument("--memory", type=_range, metavar="LEAST-MOST", help="GiB for each vCPU, such as 4-8")
+    group.add_argument("--local-disk", choices=["yes", "no"], help="only types with instance store, or without")
+    for kind in ("burstable", "flex", "bare-metal", "accelerators"):
+        group.add_argument(f"--{kind}", action="store_true", help=f"allow {kind.replace('-', ' ')} types too")
+
+
+def _list(metavar: str, text: str) -> dict[str, object]:
+    return {"action": "append", "default": [], "metavar": metavar, "help": text}
+
+
+def _add_safety(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("how much may be lost at once", "shares of the Spot capacity")
+    for kind in Group:
+        group.add_argument(f"--cap-{kind}", type=share, metavar="SHARE", help=f"the most in one {_LONG[kind]}")
+    group.add_argument(
+        "--survive",
+        action="append",
+        default=[],
+        type=_survival,
+        metavar="KIND[=SHARE]",
+        help="so much is left whatever one pool, type, family, generation or az is lost (default: 100%%)",
+    )
+    group.add_argument(
+        "--least-pools", type=int, default=_DEFAULTS.least_pools, metavar="N", help="pools at least (default: 20)"
+    )
+    group.add_argument(
+        "--least-effective-pools",
+        type=positive,
+        default=_DEFAULTS.least_effective_pools,
+        metavar="N",
+        help="the effective number of pools, 1 / sum of squared shares, at least (default: 20)",
+    )
+    group.add_argument(
+        "--slack", type=share, default=_DEFAULTS.slack, metavar="SHARE", help="more than asked at most (default: 2%%)"
+    )
+    group.add_argument(
+        "--loss-cost",
+        type=float,
+        default=_DEFAULTS.loss_usd_per_vcpu,
+        metavar="USD",
+        help="what the interruption of one vCPU costs (default: 0.02)",
+    )
+    group.add_argument(
+        "--mode",
+        choices=list(Mode),
+        default=Mode.FREE,
+        help="free: any number anywhere; aligned: the same capacity in each pool, which one EC2 Fleet can hold",
+    )
+    group.add_argument(
+        "--weights", choices=list(Weights), default=Weights.VCPUS, help="what counts as capacity (default: vcpus)"
+    )
+    group.add_argument("--strict", action="store_true", help="refuse rather than relax a cap")
+
+
+_LONG: Final = {
+    Group.POOL: "pool (default: 5%%)",
+    Group.TYPE: "instance type, in all zones (default: 10%%)",
+    Group.FAMILY: "family (default: 25%%)",
+    Group.GENERATION: "generation (default: 50%%)",
+    Group.AZ: "zone (default: 25%%, or 1.2 / number of zones)",
+}
+
+
+def demand(arguments: Namespace) -> Demand:
+    """What the words ask for.
+
+    Raises:
+        UsageError: they do not say what has to be said, or contradict each other.
+    """
+    if not arguments.region or not arguments.vcpus:
+        raise UsageError("--region and --vcpus are needed", hint="try 'spotwatch pools --help'")
+    caps = {kind: value for kind in Group if (value := getattr(arguments, f"cap_{kind}")) is not None}
+    for kind, value in caps.items():
+        if value == 0:
+            raise UsageError(f"--cap-{kind} 0 allows nothing at all", hint="write a share above 0")
+    if arguments.on_demand > arguments.vcpus:
+        raise UsageError("--on-demand is more than --vcpus", hint="--vcpus is the sum of Spot and on-demand capacity")
+    return Demand(
+        region=arguments.region,
+        capacity=arguments.vcpus,
+        selection=_selection(arguments),
+        caps=caps,
+        least_pools=arguments.least_pools,
+        least_effective_pools=arguments.least_effective_pools,
+        slack=arguments.slack,
+        loss_usd_per_vcpu=arguments.loss_cost,
+        survive=dict(arguments.survive),
+        on_demand_capacity=arguments.on_demand,
+        mode=Mode(arguments.mode),
+        weights=Weights(arguments.weights),
+        strict=arguments.strict,
+    )
+
+
+def _selection(arguments: Namespace) -> Selection:
+    least_memory, most_memory = arguments.memory or (None, None)
+    return Selection(
+        classes=_words(arguments.classes),
+        families=_words(arguments.families),
+        generations=tuple(_number(word) for word in _words(arguments.generations)),
+        sizes=_words(arguments.sizes),
+        least_vcpus=int(arguments.instance_vcpus[0]),
+        most_vcpus=int(arguments.instance_vcpus[1]),
+        least_gib_per_vcpu=least_memory,
+        most_gib_per_vcpu=most_memory,
+        architectures=_architectures(_words(arguments.architectures)),
+        hypervisors=_words(arguments.hypervisors) or _ANY.hypervisors,
+        local_disk=None if arguments.local_disk is None else arguments.local_disk == "yes",
+        burstable=arguments.burstable,
+        bare_metal=arguments.bare_metal,
+        flex=arguments.flex,
+        accelerators=arguments.accelerators,
+        allow=_words(arguments.allow),
+        deny=_words(arguments.deny),
+        az_ids=_words(arguments.az_ids),
+    )
+
+
+def _words(given: list[str]) -> tuple[str, ...]:
+    return tuple(word.strip() for text in given for word in text.split(",") if word.strip())
+
+
+def _architectures(words: tuple[str, ...]) -> tuple[str, ...]:
+    return ("x86_64", "arm64") if words == ("both",) else words or _ANY.architectures
+
+
+def _number(word: str) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        raise UsageError(f'"{word}" is no generation', hint="write a number, such as --generation 6") from None
+
+
+def _range(text: str) -> tuple[float, float]:
+    least, dash, most = text.partition("-")
+    try:
+        numbers = float(least), float(most if dash else least)
+    except ValueError:
+        raise ArgumentTypeError(f'"{text}" is no range; write one such as 2-16') from None
+    if not 0 <= numbers[0] <= numbers[1]:
+        raise ArgumentTypeError(f'"{text}" is empty; write the smaller number first')
+    return numbers
+
+
+def _survival(text: str) -> tuple[Group, float]:
+    kind, _, left = text.partition("=")
+    try:
+        return Group(kind), share(left) if left else 1.0
+    except ValueError:
+        raise ArgumentTypeError(f'"{kind}" is none of {", ".join(Group)}') from None

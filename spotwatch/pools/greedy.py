@@ -1,0 +1,174 @@
+"""Buying what is missing where it is cheapest, and repairing what the caps then leave short."""
+
+from collections.abc import Mapping
+from heapq import heapify, heappop, heappush
+from typing import Final
+
+from spotwatch.pools.allocation import Allocation, Limits
+
+_BLOCKS: Final = 200
+"""Into how many blocks the demand is cut when it is spread evenly: finer than any share that is asked for."""
+
+_RAISES: Final = 12
+_HALVINGS: Final = 7
+"""Steps of the search for the least steepness that spreads enough."""
+
+_OPENINGS: Final = 10
+_REPAIRS: Final = 20
+"""Rounds at most, each of which comes nearer or ends it."""
+
+
+def fill(allocation: Allocation) -> None:
+    """Buy what is missing where a unit is cheapest, as far as caps allow, then close the gap at the least price.
+
+    Afterwards the allocation may still be short: then the caps leave no room for another whole instance.
+    """
+    limits = allocation.limits
+    weights, most, counts, tolerance = limits.weights, limits.most, allocation.counts, limits.tolerance
+    short = allocation.short
+    for i in limits.order:
+        if short <= tolerance:
+            return
+        if counts[i] >= most[i] or weights[i] > short + tolerance:
+            continue
+        count = min(int((short + tolerance) / weights[i]), allocation.headroom(i))
+        if count > 0:
+            allocation.add(i, count)
+            short = allocation.short
+    _close(allocation)
+
+
+def _close(allocation: Allocation) -> None:
+    """Buy single instances that reach what is wanted, or come nearer to it."""
+    limits = allocation.limits
+    weights, prices, units, tolerance = limits.weights, limits.prices, limits.units, limits.tolerance
+    while (short := allocation.short) > tolerance:
+        most = limits.ceiling + tolerance - allocation.bought
+        best, best_price = -1, float("inf")
+        for i in limits.order:
+            if units[i] * short >= best_price:
+                break
+            if weights[i] > most:
+                continue
+            price = prices[i] / min(1.0, weights[i] / short)
+            if price < best_price and allocation.headroom(i) > 0:
+                best, best_price = i, price
+        if best < 0:
+            return
+        allocation.add(best, 1)
+
+
+def fill_evenly(allocation: Allocation, steepness: float) -> None:
+    """Buy what is missing where a unit is cheapest if each unit that a pool has already makes the next dearer.
+
+    Args:
+        allocation: which is filled.
+        steepness: by how much one unit held makes the next dearer, USD an hour.
+    """
+    limits = allocation.limits
+    weights, units, counts = limits.weights, limits.units, allocation.counts
+    block = limits.floor / _BLOCKS
+    waiting = [(units[i] + steepness * weights[i] * counts[i], i) for i in limits.order]
+    heapify(waiting)
+    short = allocation.short
+    while waiting and short > limits.tolerance:
+        _, i = heappop(waiting)
+        weight = weights[i]
+        count = min(max(1, int(block / weight)), int((short + limits.tolerance) / weight), allocation.headroom(i))
+        if count > 0:
+            allocation.add(i, count)
+            short = allocation.short
+            heappush(waiting, (units[i] + steepness * weight * counts[i], i))
+    fill(allocation)
+
+
+def start(limits: Limits) -> Allocation:
+    """The first allocation: cheap, repaired, with as many pools and as even as the problem asks, if that was found."""
+    allocation = _bought(limits, 0.0)
+    if allocation.spread() or allocation.short > limits.tolerance:
+        return allocation
+    low, high = 0.0, 0.1 * max(limits.units[i] for i in allocation.used) / limits.floor
+    for _ in range(_RAISES):
+        allocation = _bought(limits, high)
+        if allocation.spread():
+            break
+        low, high = high, 4 * high
+    for _ in range(_HALVINGS if allocation.spread() else 0):
+        middle = (low + high) / 2
+        found = _bought(limits, middle)
+        if found.sufficient():
+            allocation, high = found, middle
+        else:
+            low = middle
+    return allocation
+
+
+def _bought(limits: Limits, steepness: float) -> Allocation:
+    """Bought so evenly, with as many pools as the problem asks, if that was found."""
+    allocation = _filled(Allocation.kept(limits), steepness)
+    opened, least, count = allocation, limits.problem.least_pools, 0
+    for _ in range(_OPENINGS):
+        if len(opened.used) >= least or opened.short > limits.tolerance:
+            break
+        count += least - len(opened.used)
+        opened = _filled(_with_pools(limits, allocation, count), steepness)
+    return opened if opened.short <= limits.tolerance else allocation
+
+
+def _filled(allocation: Allocation, steepness: float) -> Allocation:
+    if steepness:
+        fill_evenly(allocation, steepness)
+    else:
+        fill(allocation)
+    repair(allocation)
+    return allocation
+
+
+def _with_pools(limits: Limits, allocation: Allocation, count: int) -> Allocation:
+    """One instance each of `count` pools that an allocation does not use.
+
+    They are those that make the plan the least dearer, if what they stand in for is the dearest that it uses.
+    """
+    weights, prices = limits.weights, limits.prices
+    marginal = max((limits.units[i] for i in allocation.used), default=0.0)
+    smallest = min((weights[i] for i in limits.order), default=0.0)
+    opened = Allocation.kept(limits)
+    for i in sorted(limits.order, key=lambda i: prices[i] - marginal * weights[i]):
+        if len(opened.used) >= count:
+            break
+        others = smallest * (limits.problem.least_pools - len(opened.used) - 1)
+        if opened.bought + weights[i] + others <= limits.ceiling and i not in allocation.used and opened.headroom(i):
+            opened.add(i, 1)
+    return opened
+
+
+def repair(allocation: Allocation) -> None:
+    """Where caps leave it short: take a pool back, fill up with others, and so on while that brings it nearer."""
+    for _ in range(_REPAIRS):
+        if allocation.short <= allocation.limits.tolerance or not _repaired(allocation):
+            return
+
+
+def _repaired(allocation: Allocation) -> bool:
+    """Whether taking back one instance of a pool, or all, let others come nearer to what is wanted."""
+    short, counts, units = allocation.short, allocation.counts[:], allocation.limits.units
+    for i in sorted(allocation.used, key=units.__getitem__, reverse=True):
+        for count in sorted({1, allocation.loose(i)} if allocation.loose(i) else ()):
+            refill(allocation, {i: count})
+            if allocation.short < short - allocation.limits.tolerance:
+                return True
+            allocation.restore(counts)
+    return False
+
+
+def refill(allocation: Allocation, without: Mapping[int, int]) -> None:
+    """Take instances back and fill up with others; then, if it is short, with the same again."""
+    most = allocation.limits.most
+    kept = {i: most[i] for i in without}
+    for i, count in without.items():
+        allocation.add(i, -count)
+        most[i] = allocation.counts[i]
+    fill(allocation)
+    for i, count in kept.items():
+        most[i] = count
+    fill(allocation)
