@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import log
 
 from spotwatch.core.capacity import Group, Pool, Source
 from spotwatch.pools.demand import Demand
@@ -43,7 +44,10 @@ class Relaxed:
 
 @dataclass(frozen=True, slots=True)
 class CapPrice:
-    """What a cap costs: USD an hour that its removal would save at the most optimistic (its Lagrange multiplier)."""
+    """What a cap costs: USD an hour that its removal would save at the most optimistic (what the bound falls by).
+
+    `key` names the group; where it is empty, the caps of all groups of the kind are meant together.
+    """
 
     group: Group
     key: str
@@ -90,6 +94,25 @@ class Plan:
         return sum_of_known(pool.usd_per_hour for pool in self.pools)
 
     @property
+    def on_demand_usd_per_hour(self) -> float | None:
+        """What the same instances cost on demand; None if that of one is not known."""
+        prices = [pool.pool.on_demand_usd_per_hour for pool in self.pools]
+        return sum_of_known(
+            None if price is None else pool.count * price for pool, price in zip(self.pools, prices, strict=True)
+        )
+
+    @property
+    def interruptions_per_day(self) -> float | None:
+        """Instances that are interrupted a day, as the bands have it; None if the band of one is not known.
+
+        The bands are probabilities p within a month of 30 days, so the rate is -ln(1 - p) / 30 a day.
+        """
+        rates = [_daily_rate(pool.pool.interruption) for pool in self.pools]
+        return sum_of_known(
+            None if rate is None else pool.count * rate for pool, rate in zip(self.pools, rates, strict=True)
+        )
+
+    @property
     def effective_pools(self) -> float:
         """The effective number of pools: 1 / sum of squared shares; 0 for an empty plan."""
         total = self.capacity
@@ -113,3 +136,7 @@ def sum_of_known(figures: Iterable[float | None]) -> float | None:
     """The sum; None if any of them is not known."""
     known = list(figures)
     return None if None in known else sum(figure for figure in known if figure is not None)
+
+
+def _daily_rate(interruption: float | None) -> float | None:
+    return None if interruption is None else -log(1 - interruption) / 30

@@ -1,6 +1,6 @@
 """The words for what is asked of a plan: how much, of which instance types, and how much of it may be lost at once."""
 
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ArgumentGroup
 from typing import Final
 
 from spotwatch.cli.values import positive, share
@@ -27,15 +27,15 @@ def _add_selection(parser: ArgumentParser) -> None:
     group = parser.add_argument_group(
         "which instance types and zones", "each may be repeated, or be a list with commas"
     )
-    group.add_argument("--class", dest="classes", **_list("CLASS", "such as c"))
-    group.add_argument("--family", dest="families", **_list("FAMILY", "such as c6i"))
-    group.add_argument("--generation", dest="generations", **_list("N", "such as 6"))
-    group.add_argument("--size", dest="sizes", **_list("SIZE", "such as 2xlarge"))
-    group.add_argument("--type", dest="allow", **_list("PATTERN", "only types like this, such as 'c6*.*xlarge'"))
-    group.add_argument("--exclude", dest="deny", **_list("PATTERN", "no types like this"))
-    group.add_argument("--az", dest="az_ids", **_list("AZ_ID", "such as apne1-az4; ids, not the account's names"))
-    group.add_argument("--arch", dest="architectures", **_list("ARCH", "x86_64 (default), arm64 or both"))
-    group.add_argument("--hypervisor", dest="hypervisors", **_list("NAME", "nitro (default), xen"))
+    _add_list(group, "--class", "classes", "CLASS", "such as c")
+    _add_list(group, "--family", "families", "FAMILY", "such as c6i")
+    _add_list(group, "--generation", "generations", "N", "such as 6")
+    _add_list(group, "--size", "sizes", "SIZE", "such as 2xlarge")
+    _add_list(group, "--type", "allow", "PATTERN", "only types like this, such as 'c6*.*xlarge'")
+    _add_list(group, "--exclude", "deny", "PATTERN", "no types like this")
+    _add_list(group, "--az", "az_ids", "AZ_ID", "such as apne1-az4; ids, not the account's names")
+    _add_list(group, "--arch", "architectures", "ARCH", "x86_64 (default), arm64 or both")
+    _add_list(group, "--hypervisor", "hypervisors", "NAME", "nitro (default), xen")
     group.add_argument(
         "--instance-vcpus",
         type=_range,
@@ -49,8 +49,8 @@ def _add_selection(parser: ArgumentParser) -> None:
         group.add_argument(f"--{kind}", action="store_true", help=f"allow {kind.replace('-', ' ')} types too")
 
 
-def _list(metavar: str, text: str) -> dict[str, object]:
-    return {"action": "append", "default": [], "metavar": metavar, "help": text}
+def _add_list(group: _ArgumentGroup, word: str, name: str, metavar: str, text: str) -> None:
+    group.add_argument(word, dest=name, action="append", default=[], metavar=metavar, help=text)
 
 
 def _add_safety(parser: ArgumentParser) -> None:
