@@ -19,10 +19,26 @@ from spotwatch.pools.allocation import NESTED, Limits, cap_units
 from spotwatch.pools.problem import Problem
 
 _STEPS: Final = 60
-"""Of the search for the multipliers of AZs and quotas; it ends earlier when the gap is closed."""
+"""Of the search for the multipliers of AZs and quotas; it ends earlier when it comes no further."""
+
+_FAR: Final = 0.03
+_NEAR: Final = 0.005
+"""How much higher than the best value known the search aims, relatively: from nothing, and from prices that are near."""
+
+_PATIENCE: Final = 3
+"""Steps without progress after which it aims half as high."""
+
+_PROGRESS: Final = 1e-7
+"""A relative gain that counts as one."""
 
 _CLOSED: Final = 1e-5
 """A relative gap that is none."""
+
+_ROUNDING: Final = 1e-9
+"""Relative: what sums of floats may be wrong by, taken off the bound."""
+
+_PENALTY: Final = 1000.0
+"""How many times dearer than the dearest pool a unit is that cannot be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +64,43 @@ class Bound:
     prices: Prices
 
 
-def lower_bound(problem: Problem, prices: Sequence[float] | None = None, *, goal: float | None = None) -> Bound:
+def lower_bound(
+    problem: Problem,
+    prices: Sequence[float] | None = None,
+    *,
+    start: Prices | None = None,
+    without: tuple[Group, str] | None = None,
+    enough: float = float("inf"),
+) -> Bound:
     """A lower bound of the objective of every plan, whole or not; close to the best linear one.
 
     Args:
         problem: its caps, quotas and survival count, its wishes for many and even pools do not.
         prices: of one instance of each candidate, instead of the objective: with costs it bounds the cost.
-        goal: the objective of a plan that is known; the search ends when the bound comes near it.
+        start: prices that are near, from a problem that differs little.
+        without: a group whose cap does not count, by its kind and key.
+        enough: the search ends when the bound is as high.
     """
     floors = [problem.demand]
     if problem.survive and problem.slack:
-        floors += [problem.demand * (1 + problem.slack * share) for share in (0.25, 0.5, 0.75, 1.0)]
+        floors.append(problem.demand * (1 + problem.slack))
     found = []
     for floor in floors:
         limits = Limits.of(problem, floor=floor, prices=prices)
-        searched = _Search(limits).best(goal)
-        found.append(Bound(proven(limits, searched), searched))
+        if without is not None:
+            limits.caps[limits.names.index(without)] = limits.ceiling
+        searched = _Search(limits).best(enough, start)
+        found.append(Bound(_proven(limits, searched, without), searched))
+        if problem.survive:
+            found.append(_impossible(limits))
     return max(found, key=lambda bound: bound.value)
+
+
+def _impossible(limits: Limits) -> Bound:
+    """What the AZs' caps alone prove: an arbitrarily high bound where together they allow less than is to be bought."""
+    price = _PENALTY * max(limits.units)
+    prices = Prices(price, {name: price for name in limits.names if name[0] is Group.AZ})
+    return Bound(proven(limits, prices), prices)
 
 
 def whole_bound(limits: Limits, goal: float) -> float:
@@ -73,14 +109,18 @@ def whole_bound(limits: Limits, goal: float) -> float:
     It knows that a pool holds whole instances only, which for small demands is a lot; it is for the solver's own use.
     """
     search = _Search(limits, whole=True)
-    search.best(goal)
+    search.best(goal, None)
     return search.value
 
 
 def proven(limits: Limits, prices: Prices) -> float:
     """The lower bound that these prices prove: weak duality, term by term. Negative multipliers count as none."""
+    return _proven(limits, prices, None)
+
+
+def _proven(limits: Limits, prices: Prices, without: tuple[Group, str] | None) -> float:
     problem = limits.problem
-    multipliers = [max(0.0, prices.caps.get(name, 0.0)) for name in limits.names]
+    multipliers = [0.0 if name == without else max(0.0, prices.caps.get(name, 0.0)) for name in limits.names]
     of_quotas = [max(0.0, prices.quotas.get(name, 0.0)) for name in limits.quota_names]
     profits = 0.0
     for i, unit in enumerate(limits.units):
@@ -99,7 +139,8 @@ def proven(limits: Limits, prices: Prices) -> float:
         caps = ((total, min(cap_units(problem, kind, bought), limits.ceiling)) for kind, total in by_kind.items())
         return prices.unit * bought - quota_terms - sum(total * cap for total, cap in caps)
 
-    return min(value(bought) for bought in _kinks(limits))
+    least = min(value(bought) for bought in _kinks(limits))
+    return least - _ROUNDING * abs(least)
 
 
 def _kinks(limits: Limits) -> Iterable[float]:
@@ -131,37 +172,61 @@ class _Search:
         # A candidate that cannot be had whole may still be had in part: the bound is that of the linear problem.
         self.order = sorted(range(len(limits.units)), key=limits.units.__getitem__)
         self.reach = min(len(self.order), 128)
+        self.value = float("-inf")
 
-    def best(self, goal: float | None) -> Prices:
-        limits = self.limits
-        multipliers = dict.fromkeys(self.crossing, 0.0)
-        of_quotas = [0.0] * len(limits.quotas)
-        best_value, best = float("-inf"), Prices(0.0)
-        stale, distance = 0, 0.03
+    def best(self, enough: float, start: Prices | None) -> Prices:
+        """The prices with the highest value that were found; `value` is theirs."""
+        multipliers, of_quotas = self._started(start)
+        best = Prices(0.0)
+        stale, distance = 0, _FAR if start is None else _NEAR
         for _ in range(_STEPS):
             value, prices, loads, used = self.priced(multipliers, of_quotas)
-            if value > best_value * (1 + 1e-7) or best_value == float("-inf"):
-                best_value, best, stale = value, prices, 0
-                centre = dict(multipliers), list(of_quotas)
+            if value > self.value * (1 + _PROGRESS) or self.value == float("-inf"):
+                self.value, best, stale = value, prices, 0
             else:
                 stale += 1
-                if stale == 3:
+                if stale == _PATIENCE:
                     stale, distance = 0, distance / 2
-            over = {cap: loads[cap] - limits.caps[cap] for cap in self.crossing}
-            over_quota = [load - quota for load, quota in zip(used, limits.quotas, strict=True)]
-            slopes = [g for cap, g in over.items() if g > 0 or multipliers[cap] > 0]
-            slopes += [g for g, m in zip(over_quota, of_quotas, strict=True) if g > 0 or m > 0]
-            norm = sum(g * g for g in slopes)
-            if norm <= (1e-9 * limits.floor) ** 2:
+            if self.value >= enough or distance < _CLOSED:
                 break
-            target = best_value * (1 + distance) if goal is None else min(goal, best_value * (1 + distance))
-            if target - best_value <= _CLOSED * abs(best_value):
+            step = self._step(value, distance, multipliers, of_quotas, loads, used)
+            if step is None:
                 break
-            step = (target - value) / norm
-            multipliers = {cap: max(0.0, multipliers[cap] + step * g) for cap, g in over.items()}
-            of_quotas = [max(0.0, m + step * g) for m, g in zip(of_quotas, over_quota, strict=True)]
-        self.value = best_value
+            multipliers, of_quotas = step
         return best
+
+    def _started(self, start: Prices | None) -> tuple[dict[int, float], list[float]]:
+        if start is None:
+            return dict.fromkeys(self.crossing, 0.0), [0.0] * len(self.limits.quotas)
+        names = self.limits.names
+        return (
+            {cap: start.caps.get(names[cap], 0.0) for cap in self.crossing},
+            [start.quotas.get(name, 0.0) for name in self.limits.quota_names],
+        )
+
+    def _step(
+        self,
+        value: float,
+        distance: float,
+        multipliers: Mapping[int, float],
+        of_quotas: Sequence[float],
+        loads: Sequence[float],
+        used: Sequence[float],
+    ) -> tuple[dict[int, float], list[float]] | None:
+        """The next multipliers (Polyak's step towards a value that is a bit higher); None where these are the best."""
+        limits = self.limits
+        over = {cap: loads[cap] - limits.caps[cap] for cap in self.crossing}
+        over_quota = [load - quota for load, quota in zip(used, limits.quotas, strict=True)]
+        slopes = [slope for cap, slope in over.items() if slope > 0 or multipliers[cap] > 0]
+        slopes += [slope for slope, price in zip(over_quota, of_quotas, strict=True) if slope > 0 or price > 0]
+        norm = sum(slope * slope for slope in slopes)
+        if norm <= limits.tolerance**2:
+            return None
+        step = (self.value + abs(self.value) * distance - value) / norm
+        return (
+            {cap: max(0.0, multipliers[cap] + step * slope) for cap, slope in over.items()},
+            [max(0.0, price + step * slope) for price, slope in zip(of_quotas, over_quota, strict=True)],
+        )
 
     def priced(
         self, multipliers: Mapping[int, float], of_quotas: Sequence[float]
@@ -212,7 +277,8 @@ class _Search:
             if short <= nothing:
                 break
         if short > nothing:
-            last = float("inf") if self.reach < len(self.order) else last
+            last = float("inf") if self.reach < len(self.order) else _PENALTY * max(units)
+            value += short * last
         value -= sum(price * limits.caps[cap] for cap, price in multipliers.items())
         value -= sum(price * quota for price, quota in zip(of_quotas, limits.quotas, strict=True))
         return (value, self._prices(last, full, multipliers, of_quotas), loads, used), last

@@ -4,7 +4,7 @@ minimise   sum of count x objective
 so that    demand <= sum of count x weight <= demand x (1 + slack)
            the weight in any one group <= its cap x demand
            at least `least_pools` pools are used, and their effective number is at least `least_effective_pools`
-           the weight of a quota class <= its quota
+           the vCPU of a quota class <= its quota
            what is left without any one group of a kind in `survive` >= its share x demand
 """
 

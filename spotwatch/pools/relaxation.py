@@ -58,6 +58,20 @@ def relax(problem: Problem) -> Relaxation:
     return Relaxation(relaxed, _differences(problem, relaxed))
 
 
+def refuse_relaxed(relaxation: Relaxation) -> None:
+    """Refuse what could only be had relaxed.
+
+    Raises:
+        PlanInfeasible: something was relaxed; it says what, and how far.
+    """
+    if relaxation.relaxed:
+        needed = ", ".join(f"{each.what} {each.granted:g} instead of {each.asked:g}" for each in relaxation.relaxed)
+        raise PlanInfeasible(
+            f"the caps cannot all hold; it would take {needed}",
+            hint="ask for that, allow more instance types or AZs, or let caps give way (without --strict)",
+        )
+
+
 def refuse_impossible(problem: Problem) -> None:
     """Refuse what no relaxation can help.
 

@@ -7,7 +7,7 @@ from functools import cache
 from math import log
 
 from spotwatch.core.capacity import Group, InstanceType, Pool, TypeName
-from spotwatch.pools.problem import Candidate, Problem
+from spotwatch.pools.problem import Candidate, Problem, Solution
 from tests.pools.data import DATA
 
 MIDDLES = (0.025, 0.075, 0.125, 0.175, 0.3)
@@ -97,6 +97,10 @@ def candidates_of(pools: Iterable[Pool], *, rho: float = RHO) -> tuple[Candidate
         loss = rho * pool.type.vcpus * -log(1 - pool.interruption) / 30
         found.append(Candidate(pool, float(pool.type.vcpus), pool.usd_per_hour, pool.usd_per_hour + loss))
     return tuple(found)
+
+
+def objective_of(problem: Problem, solution: Solution) -> float:
+    return sum(count * each.objective for count, each in zip(solution.counts, problem.candidates, strict=True))
 
 
 def references() -> list[Reference]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from spotwatch.cli.values import duration, positive, share
 from spotwatch.core.errors import UsageError
 from spotwatch.pools.replay.blocks import blocks
-from spotwatch.pools.replay.compare import HEADINGS, Row, cells, compare, markdown
+from spotwatch.pools.replay.compare import Row, cells, compare, markdown
 from spotwatch.pools.replay.policy import Policy
 from spotwatch.pools.replay.trace import find_trace, read_trace
 
@@ -36,6 +36,9 @@ examples:
 """
 
 _DEFAULT = Policy()
+
+_HEADINGS = ("strategy", "bought", "mean", "worst 10 min", "worst draw", "mass losses", "interruptions", "lost", "moved")
+"""Those of the Markdown table, as short as a terminal needs them."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -92,7 +95,12 @@ def _print(rows: Sequence[Row], arguments: Namespace) -> None:
     else:
         from spotwatch.cli.pools.table import make_console, table
 
-        shown = table(*HEADINGS, left=1)
+        shown = table(*_HEADINGS, left=1)
         for row in rows:
             shown.add_row(*cells(row))
-        make_console().print(shown)
+        console = make_console()
+        console.print(shown)
+        console.print(
+            "mean and worst: what was in service, of what is needed; worst 10 min: in the middle draw;\n"
+            "mass losses (25 % in 10 minutes), interruptions, lost and moved: a day"
+        )
