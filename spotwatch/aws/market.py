@@ -42,6 +42,7 @@ def live_market(
     now: datetime,
     window_days: float = 0.0,
     types: Sequence[str] = (),
+    prices: bool = True,
     scores: ScoreRequest | None = None,
     quotas: bool = False,
     advisor: str | None = FEED_URL,
@@ -55,6 +56,7 @@ def live_market(
         now: the time in UTC.
         window_days: Spot prices are means over so many days, weighted by time; 0: the prices of now.
         types: patterns of type names such as `c6i.*`, whose prices are needed; empty: all.
+        prices: ask for Spot prices, which are not needed where a file has them.
         scores: ask for placement scores.
         quotas: ask for the Spot vCPU quotas.
         advisor: the URL of the Spot Advisor's feed; None: do not ask.
@@ -69,7 +71,7 @@ def live_market(
     az_ids = facts.known(_zones(ec2))
     known_types = facts.known(_types(ec2, facts.remarks.append))
     offered = facts.known(_offerings(ec2, az_ids))
-    prices = facts.known(_prices(ec2, az_ids, now, window_days, types))
+    spot = facts.known(_prices(ec2, az_ids, now, window_days, types)) if prices else {}
     quota_vcpus = facts.known_if_possible(_quotas(session, region), {}) if quotas else {}
     zone_scores = facts.known_if_possible(_scores(ec2, scores), {}) if scores else {}
     bands = _advised(facts, session, region, advisor) if advisor else {}
@@ -77,7 +79,7 @@ def live_market(
         region=region,
         types=known_types,
         offerings=offered,
-        spot_prices=prices,
+        spot_prices=spot,
         interruptions=bands,
         placement_scores=zone_scores,
         quotas=quota_vcpus,

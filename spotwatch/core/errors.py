@@ -8,6 +8,7 @@
     ├── ScenarioError                   65  a rehearsal's scenario file has mistakes
     ├── AlreadyRunning (Transient)      75  another daemon holds this state directory
     ├── StateUnavailable                73  the state directory cannot be used at all
+    ├── FileNotWritten                  73  a file that the command line names cannot be written
     ├── NotRunning                      69  there is no daemon to ask
     ├── CommandNotStarted                   a hook's command could not be executed; a value, not an exit
     ├── AwsError                        69  AWS did not do what it was asked for
@@ -101,6 +102,12 @@ class AlreadyRunning(SpotwatchError, Transient):
 
 class StateUnavailable(SpotwatchError):
     """The state directory can neither be made nor used."""
+
+    exit_code = EX_CANTCREAT
+
+
+class FileNotWritten(SpotwatchError):
+    """A file that the command line names for the output cannot be written; what was there is untouched."""
 
     exit_code = EX_CANTCREAT
 

@@ -1,8 +1,8 @@
 """Equal shares: every pool holds the same capacity, made of whole instances.
 
 One EC2 Fleet of type `maintain` with the strategy `diversified` and the units of an instance as its weight deals its
-target out evenly over its pools, so that it holds such a plan, and no pool's share can be above 1 in K. 48 vCPU are 1 x 48,
-2 x 24, 3 x 16, 6 x 8, 12 x 4 or 24 x 2; which capacity and how many pools is searched for.
+target out evenly over its pools, so that it holds such a plan, and no pool's share can be above 1 in K. 48 vCPU are
+1 x 48, 2 x 24, 3 x 16, 6 x 8, 12 x 4 or 24 x 2; which capacity and how many pools is searched for.
 """
 
 from collections.abc import Iterator

@@ -1,12 +1,14 @@
 """What no plan within the caps can go below, proven without a solver, and what each cap costs.
 
 Plans in fractions of instances (the linear relaxation) cost no more than whole ones. Types lie in families and families
-in generations, so for these caps alone buying the cheapest unit first is exact. AZs and quotas lie across them; they are
-given a price for each unit instead (Lagrange multipliers), which makes the rest nested again. By weak duality the value
-of `Prices` is a lower bound whatever the multipliers are; the search only makes it a good one:
+in generations, so for these caps alone buying the cheapest unit first is exact. AZs and quotas lie across them; they
+are given a price for each unit instead (Lagrange multipliers), which makes the rest nested again. By weak duality the
+value of `Prices` is a lower bound whatever the multipliers are; the search only makes it a good one:
 
-    bound = min over t of  price x t - sum of multiplier x cap(t) - sum over pools of max(0, price - unit - multipliers) x cap
-    where t, the capacity that is bought, lies between the demand and the demand with its slack
+    bound = min over t of price x t - sum over caps of multiplier x cap(t) - sum over pools of profit x pool cap(t)
+
+where t, the capacity that is bought, lies between the demand and the demand with its slack, and the profit of a pool is
+what the price of a unit leaves after the pool's own price and all multipliers, if anything.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +17,7 @@ from itertools import islice
 from typing import Final
 
 from spotwatch.core.capacity import Group
-from spotwatch.pools.allocation import NESTED, Limits, cap_units
+from spotwatch.pools.allocation import Limits, cap_units
 from spotwatch.pools.problem import Problem
 
 _STEPS: Final = 60
@@ -23,7 +25,7 @@ _STEPS: Final = 60
 
 _FAR: Final = 0.03
 _NEAR: Final = 0.005
-"""How much higher than the best value known the search aims, relatively: from nothing, and from prices that are near."""
+"""How much higher than the best known value the search aims, relatively: from nothing; from prices that are near."""
 
 _PATIENCE: Final = 3
 """Steps without progress after which it aims half as high."""
@@ -83,7 +85,7 @@ def lower_bound(
     """
     floors = [problem.demand]
     if problem.survive and problem.slack:
-        floors.append(problem.demand * (1 + problem.slack))
+        floors += [problem.demand * (1 + problem.slack * share) for share in (0.33, 0.67, 1.0)]
     found = []
     for floor in floors:
         limits = Limits.of(problem, floor=floor, prices=prices)
@@ -130,7 +132,7 @@ def _proven(limits: Limits, prices: Prices, without: tuple[Group, str] | None) -
         if profit > 0:
             profits += profit
     quota_terms = sum(price * quota for price, quota in zip(of_quotas, limits.quotas, strict=True))
-    by_kind = {kind: 0.0 for kind in Group}
+    by_kind = dict.fromkeys(Group, 0.0)
     for (kind, _), multiplier in zip(limits.names, multipliers, strict=True):
         by_kind[kind] += multiplier
     by_kind[Group.POOL] = profits

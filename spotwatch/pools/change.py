@@ -81,7 +81,7 @@ def _kept(limits: Limits, running: Sequence[int], given_up: float) -> list[int]:
 
 
 def changed_vcpus(problem: Problem, counts: Sequence[int], running: Sequence[int]) -> int:
-    """vCPU started and stopped, of the candidates."""
+    """VCPU started and stopped, of the candidates."""
     return sum(
         abs(count - before) * candidate.pool.type.vcpus
         for count, before, candidate in zip(counts, running, problem.candidates, strict=True)

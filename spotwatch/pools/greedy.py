@@ -1,6 +1,6 @@
 """Buying what is missing where it is cheapest, and repairing what the caps then leave short."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Final
 
@@ -125,21 +125,30 @@ def _filled(allocation: Allocation, steepness: float) -> Allocation:
 
 
 def _with_pools(limits: Limits, allocation: Allocation, count: int) -> Allocation:
-    """One instance each of `count` pools that an allocation does not use.
-
-    They are those that make the plan the least dearer, if what they stand in for is the dearest that it uses.
-    """
-    weights, prices = limits.weights, limits.prices
-    marginal = max((limits.units[i] for i in allocation.used), default=0.0)
-    smallest = min((weights[i] for i in limits.order), default=0.0)
+    """One instance each of `count` pools that an allocation does not use."""
     opened = Allocation.kept(limits)
-    for i in sorted(limits.order, key=lambda i: prices[i] - marginal * weights[i]):
-        if len(opened.used) >= count:
-            break
-        others = smallest * (limits.problem.least_pools - len(opened.used) - 1)
-        if opened.bought + weights[i] + others <= limits.ceiling and i not in allocation.used and opened.headroom(i):
-            opened.add(i, 1)
+    open_pools(opened, count, penalties(allocation), allocation.used)
     return opened
+
+
+def penalties(allocation: Allocation) -> list[float]:
+    """What one instance of each candidate costs more than the dearest capacity that an allocation uses."""
+    limits = allocation.limits
+    marginal = max((limits.units[i] for i in allocation.used), default=0.0)
+    return [price - marginal * weight for price, weight in zip(limits.prices, limits.weights, strict=True)]
+
+
+def open_pools(allocation: Allocation, count: int, dearness: Sequence[float], without: Container[int]) -> None:
+    """Add one instance each of so many pools that are not used, the least dear first, and leave room for the others."""
+    limits, left = allocation.limits, count
+    smallest = min((limits.weights[i] for i in limits.order), default=0.0)
+    for i in sorted(limits.order, key=dearness.__getitem__):
+        if left <= 0:
+            return
+        wanted = allocation.bought + limits.weights[i] + smallest * (left - 1)
+        if i not in without and i not in allocation.used and wanted <= limits.ceiling and allocation.headroom(i):
+            allocation.add(i, 1)
+            left -= 1
 
 
 def repair(allocation: Allocation) -> None:

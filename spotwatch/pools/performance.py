@@ -2,9 +2,9 @@
 
 A vCPU is a thread. On most x86 types two of them share a core; on Graviton and on AMD from generation 7 each is a core
 of its own (DescribeInstanceTypes, `DefaultThreadsPerCore`). That much is documented, so the factor that is derived here
-counts cores: 1 for a vCPU that is half a core, 2 for one that is a whole core. It says nothing of clock, of instructions
-per cycle or of what your program gains from a second thread, and no such figure is invented. Whoever has measured gives
-the factors of the families in a file: a JSON object such as `{"c6i": 1.0, "c7a": 1.7}`.
+counts cores: 1 for a vCPU that is half a core, 2 for one that is a whole core. It says nothing of clock, of
+instructions per cycle or of what your program gains from a second thread, and no such figure is invented. Whoever has
+measured gives the factors of the families in a file: a JSON object such as `{"c6i": 1.0, "c7a": 1.7}`.
 """
 
 import os

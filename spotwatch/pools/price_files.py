@@ -77,10 +77,15 @@ def spot_prices(
         az_names: AZ names by id, for a history that names AZs by name.
 
     Raises:
-        InputError: it is malformed, or has no price of the region or of the product.
+        InputError: it is malformed, has no price of the region or of the product, or is a table and a mean is wanted.
     """
     if is_json(document):
         return _history(document, region, now, window, az_names)
+    if window:
+        raise InputError(
+            f"{document.path} is a table, which has no history to take a mean over",
+            hint="leave out --window, or name what aws ec2 describe-spot-price-history prints",
+        )
     return _table(document, region)
 
 

@@ -4,11 +4,11 @@
    generations, so only AZs, quotas and whole instances keep this from being exact.
 2. Repair: if the caps leave it short, take a pool back, put what is short where it was blocked, and fill up again.
 3. Exchange: instances of one pool for those of another, as long as it becomes cheaper.
-4. Where the price is still more than `CLOSE` above what is proven to be the least: take two pools out at a time, or force
-   one in, and fill up again.
+4. Where the price is still more than `CLOSE` above what is proven to be the least: take a few pools out, or force
+   another in, and fill up again.
 
-A wish for many or even pools that the pools' cap does not imply is met by trying tighter caps of pools, and a share that
-has to survive a loss by also trying to buy more, within the slack.
+A wish for many or even pools that the pools' cap does not imply is met by trying tighter caps of pools, and a share
+that has to survive a loss by also trying to buy more, within the slack.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,8 +25,11 @@ from spotwatch.pools.problem import Problem, Solution
 CLOSE: Final = 0.0049
 """A relative distance to the proven bound at which the search ends."""
 
-_TRIES: Final = 200
-"""How often pools are taken out or forced in at most; each costs about 0.1 ms."""
+_RESERVES: Final = (0.2, 0.4, 0.6, 0.8, 1.0)
+"""Shares of the slack that are bought so that more is left after a loss."""
+
+_EFFORT: Final = 8000
+"""How many exchanges are looked for at most in the fourth step; each takes some 50 microseconds."""
 
 
 def solve(problem: Problem) -> Solution:
@@ -44,18 +47,18 @@ def solve(problem: Problem) -> Solution:
     return solution
 
 
-def find(problem: Problem, *, tries: int = _TRIES) -> Solution | None:
+def find(problem: Problem, *, effort: int = _EFFORT) -> Solution | None:
     """As `solve`, None where no plan was found.
 
     Args:
         problem: see there.
-        tries: how often it may take pools out and fill up again, once it has a plan.
+        effort: of the fourth step; 0 leaves it out.
     """
     best = _best(allocation for allocation in map(_improved, readings(problem)) if allocation.sufficient())
     if best is None:
         return None
-    if tries and not _close(best):
-        best = deepen(best, tries)
+    if effort and not _close(best):
+        best = deepen(best, effort)
     return Solution(tuple(best.counts))
 
 
@@ -84,7 +87,7 @@ def readings(problem: Problem) -> Iterator[Limits]:
         caps += [1 / wanted + (widest - 1 / wanted) * share for share in (0.4, 0.1, 0.0)]
     floors = [problem.demand]
     if problem.survive:
-        floors += [problem.demand * (1 + problem.slack * share) for share in (0.3, 0.6, 0.95)]
+        floors += [problem.demand * (1 + problem.slack * share) for share in _RESERVES]
     for floor in floors:
         for cap in caps:
             yield Limits.of(problem, floor=floor, pool_cap=cap)

@@ -104,7 +104,7 @@ def _solved(problem: Problem, *, whole: bool, price: Callable[[Candidate], float
 def _run(model: Model, prices: list[float], counted: bool, whole: bool, seconds: float) -> Answer:
     count = len(prices)
     columns = count * 2 if counted else count
-    solver = highspy.Highs()
+    solver = highspy.Highs()  # type: ignore[no-untyped-call]
     solver.setOptionValue("output_flag", False)
     solver.setOptionValue("threads", 1)
     solver.setOptionValue("time_limit", seconds)

@@ -1,14 +1,14 @@
 """``spotwatch pools check``: a configuration that people have already."""
 
 import json
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from spotwatch.cli.values import pairs
 from spotwatch.core.capacity import InstanceType
-from spotwatch.core.errors import UsageError
 from spotwatch.core.quantity import format_share
 from spotwatch.core.reading import printable
 from spotwatch.pools import catalogue
@@ -40,19 +40,18 @@ examples:
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare its words."""
     parser.add_argument("file", type=Path, help="the configuration")
-    parser.add_argument(
-        "--region", dest="check_region", help="its instance types are looked up there (default: in all)"
-    )
+    # what the plan's words have set before the action stays, unless it is said again
+    parser.add_argument("--region", default=SUPPRESS, help="its instance types are looked up there (default: in all)")
     parser.add_argument(
         "--subnet-az", action="append", default=[], metavar="SUBNET=AZ", help="the AZ of a subnet; may be repeated"
     )
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.add_argument("--json", action="store_true", default=SUPPRESS, help="print it as JSON")
 
 
 def run(arguments: Namespace) -> int:
     """Check it."""
-    subnets = dict(_subnet(word) for word in arguments.subnet_az)
-    checked = check(arguments.file, Facts(types=_types(arguments.check_region)), subnets)
+    facts = Facts(types=_types(arguments.region))
+    checked = check(arguments.file, facts, pairs(arguments.subnet_az, "--subnet-az SUBNET=AZ"))
     if arguments.json:
         print(json.dumps(_document(checked), indent=2))
     else:
@@ -64,13 +63,6 @@ def _types(region: str | None) -> Mapping[str, InstanceType]:
     if region is not None:
         return catalogue.market(region).types
     return {name: kind for known in catalogue.regions() for name, kind in catalogue.market(known).types.items()}
-
-
-def _subnet(word: str) -> tuple[str, str]:
-    subnet, equals, az = word.partition("=")
-    if not subnet or not equals:
-        raise UsageError(f'"{word}" is incomplete', hint="write --subnet-az SUBNET=AZ")
-    return subnet, az
 
 
 def _document(checked: Checked) -> dict[str, Any]:

@@ -1,12 +1,17 @@
 """The words for what is asked of a plan: how much, of which instance types, and how much of it may be lost at once."""
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ArgumentGroup
+from math import ceil, floor
+from pathlib import Path
 from typing import Final
 
-from spotwatch.cli.values import positive, share
+from spotwatch.cli.values import bounds, count, not_negative, positive, share
 from spotwatch.core.capacity import Group
 from spotwatch.core.errors import UsageError
 from spotwatch.pools.demand import Demand, Mode, Selection, Weights
+
+MOST_VCPUS: Final = 1_000_000
+"""Of one instance, where nobody has said; the largest have a thousandth of it."""
 
 _DEFAULTS: Final = Demand("", 0.0)
 _ANY: Final = Selection()
@@ -15,12 +20,15 @@ _ANY: Final = Selection()
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare them."""
     parser.add_argument("--region", help="such as ap-northeast-1")
-    parser.add_argument("--vcpus", type=positive, metavar="N", help="how much is needed, in vCPU")
     parser.add_argument(
-        "--on-demand", type=positive, metavar="N", default=0.0, help="of it, how much is bought on demand, in vCPU"
+        "--vcpus", type=positive, metavar="N", help="how much is needed, in vCPU (with --weights, in its units)"
+    )
+    parser.add_argument(
+        "--on-demand", type=not_negative, metavar="N", default=0.0, help="of it, how much is bought on demand"
     )
     _add_selection(parser)
     _add_safety(parser)
+    _add_reckoning(parser)
 
 
 def _add_selection(parser: ArgumentParser) -> None:
@@ -38,12 +46,12 @@ def _add_selection(parser: ArgumentParser) -> None:
     _add_list(group, "--hypervisor", "hypervisors", "NAME", "nitro (default), xen")
     group.add_argument(
         "--instance-vcpus",
-        type=_range,
+        type=bounds,
         metavar="LEAST-MOST",
         default=(_ANY.least_vcpus, _ANY.most_vcpus),
         help=f"vCPU of one instance (default: {_ANY.least_vcpus}-{_ANY.most_vcpus})",
     )
-    group.add_argument("--memory", type=_range, metavar="LEAST-MOST", help="GiB for each vCPU, such as 4-8")
+    group.add_argument("--memory", type=bounds, metavar="LEAST-MOST", help="GiB for each vCPU, such as 4-8")
     group.add_argument("--local-disk", choices=["yes", "no"], help="only types with instance store, or without")
     for kind in ("burstable", "flex", "bare-metal", "accelerators"):
         group.add_argument(f"--{kind}", action="store_true", help=f"allow {kind.replace('-', ' ')} types too")
@@ -54,7 +62,9 @@ def _add_list(group: _ArgumentGroup, word: str, name: str, metavar: str, text: s
 
 
 def _add_safety(parser: ArgumentParser) -> None:
-    group = parser.add_argument_group("how much may be lost at once", "shares of the Spot capacity")
+    group = parser.add_argument_group(
+        "how much may be lost at once", "a SHARE is of the Spot capacity, and is written 5% or 0.05"
+    )
     for kind in Group:
         group.add_argument(f"--cap-{kind}", type=share, metavar="SHARE", help=f"the most in one {_LONG[kind]}")
     group.add_argument(
@@ -63,10 +73,11 @@ def _add_safety(parser: ArgumentParser) -> None:
         default=[],
         type=_survival,
         metavar="KIND[=SHARE]",
-        help="so much is left whatever one pool, type, family, generation or az is lost (default: 100%%)",
+        help="so much of what is needed is left whichever one pool, type, family, generation or az is lost "
+        "(default: 100%%); may be repeated",
     )
     group.add_argument(
-        "--least-pools", type=int, default=_DEFAULTS.least_pools, metavar="N", help="pools at least (default: 20)"
+        "--least-pools", type=count, default=_DEFAULTS.least_pools, metavar="N", help="pools at least (default: 20)"
     )
     group.add_argument(
         "--least-effective-pools",
@@ -75,12 +86,16 @@ def _add_safety(parser: ArgumentParser) -> None:
         metavar="N",
         help="the effective number of pools, 1 / sum of squared shares, at least (default: 20)",
     )
+
+
+def _add_reckoning(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("how it is reckoned")
     group.add_argument(
         "--slack", type=share, default=_DEFAULTS.slack, metavar="SHARE", help="more than asked at most (default: 2%%)"
     )
     group.add_argument(
         "--loss-cost",
-        type=float,
+        type=not_negative,
         default=_DEFAULTS.loss_usd_per_vcpu,
         metavar="USD",
         help="what the interruption of one vCPU costs (default: 0.02)",
@@ -92,7 +107,13 @@ def _add_safety(parser: ArgumentParser) -> None:
         help="free: any number anywhere; aligned: the same capacity in each pool, which one EC2 Fleet can hold",
     )
     group.add_argument(
-        "--weights", choices=list(Weights), default=Weights.VCPUS, help="what counts as capacity (default: vcpus)"
+        "--weights",
+        choices=list(Weights),
+        default=Weights.VCPUS,
+        help="what counts as capacity: vCPU (default), or vCPU times what one of its family counts",
+    )
+    group.add_argument(
+        "--performance", type=Path, metavar="FILE", help='JSON: what a vCPU of each family counts, {"c7a": 1.7}'
     )
     group.add_argument("--strict", action="store_true", help="refuse rather than relax a cap")
 
@@ -113,13 +134,15 @@ def demand(arguments: Namespace) -> Demand:
         UsageError: they do not say what has to be said, or contradict each other.
     """
     if not arguments.region or not arguments.vcpus:
-        raise UsageError("--region and --vcpus are needed", hint="try 'spotwatch pools --help'")
+        raise UsageError(
+            "--region and --vcpus are needed",
+            hint="such as spotwatch pools --region ap-northeast-1 --class c --vcpus 1000; --help has all words",
+        )
+    if arguments.on_demand >= arguments.vcpus:
+        raise UsageError(
+            "--on-demand leaves nothing for Spot", hint="--vcpus is the sum of Spot and on-demand capacity"
+        )
     caps = {kind: value for kind in Group if (value := getattr(arguments, f"cap_{kind}")) is not None}
-    for kind, value in caps.items():
-        if value == 0:
-            raise UsageError(f"--cap-{kind} 0 allows nothing at all", hint="write a share above 0")
-    if arguments.on_demand > arguments.vcpus:
-        raise UsageError("--on-demand is more than --vcpus", hint="--vcpus is the sum of Spot and on-demand capacity")
     return Demand(
         region=arguments.region,
         capacity=arguments.vcpus,
@@ -144,8 +167,8 @@ def _selection(arguments: Namespace) -> Selection:
         families=_words(arguments.families),
         generations=tuple(_number(word) for word in _words(arguments.generations)),
         sizes=_words(arguments.sizes),
-        least_vcpus=int(arguments.instance_vcpus[0]),
-        most_vcpus=int(arguments.instance_vcpus[1]),
+        least_vcpus=ceil(arguments.instance_vcpus[0]),
+        most_vcpus=floor(min(arguments.instance_vcpus[1], MOST_VCPUS)),
         least_gib_per_vcpu=least_memory,
         most_gib_per_vcpu=most_memory,
         architectures=_architectures(_words(arguments.architectures)),
@@ -176,20 +199,8 @@ def _number(word: str) -> int:
         raise UsageError(f'"{word}" is no generation', hint="write a number, such as --generation 6") from None
 
 
-def _range(text: str) -> tuple[float, float]:
-    least, dash, most = text.partition("-")
-    try:
-        numbers = float(least), float(most if dash else least)
-    except ValueError:
-        raise ArgumentTypeError(f'"{text}" is no range; write one such as 2-16') from None
-    if not 0 <= numbers[0] <= numbers[1]:
-        raise ArgumentTypeError(f'"{text}" is empty; write the smaller number first')
-    return numbers
-
-
 def _survival(text: str) -> tuple[Group, float]:
     kind, _, left = text.partition("=")
-    try:
-        return Group(kind), share(left) if left else 1.0
-    except ValueError:
-        raise ArgumentTypeError(f'"{kind}" is none of {", ".join(Group)}') from None
+    if kind not in list(Group):
+        raise ArgumentTypeError(f'"{kind}" is none of {", ".join(Group)}')
+    return Group(kind), share(left) if left else 1.0

@@ -1,20 +1,23 @@
 """Where a plan's facts come from: the words for it, and the market that they make."""
 
 import os
-from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from spotwatch.cli.values import duration
-from spotwatch.core.capacity import Market
+from spotwatch.cli.values import duration, not_negative, pairs
+from spotwatch.core.capacity import Market, Pool, Source
 from spotwatch.core.errors import UsageError
 from spotwatch.pools import catalogue
 from spotwatch.pools.candidates import candidates
 from spotwatch.pools.demand import Demand
 from spotwatch.pools.existing_file import existing
 from spotwatch.pools.files import market as market_of_files
+from spotwatch.pools.near import near
+from spotwatch.pools.quota import quota_class
 
 if TYPE_CHECKING:  # boto3 takes a third of a second to import, and is needed only to ask AWS
     from spotwatch.aws.market import ScoreRequest
@@ -29,7 +32,7 @@ DEFAULT_AGE: Final = 6 * 3600.0
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare them."""
-    group = parser.add_argument_group("where the facts come from")
+    group = parser.add_argument_group("where the facts come from", "a file is stronger than AWS's answer")
     group.add_argument("--live", action="store_true", help="ask AWS: types, offerings, Spot prices, interruption bands")
     group.add_argument(
         "--catalog",
@@ -42,21 +45,33 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     group.add_argument("--advisor", type=Path, metavar="FILE", help="interruption bands: the Spot Advisor's JSON")
     group.add_argument(
-        "--window", type=duration, metavar="TIME", help="prices are means over this time, not those of now (7d)"
+        "--window", type=duration, metavar="TIME", help="prices are means over this time (7d), not those of now"
     )
     group.add_argument(
         "--estimate-prices",
         action="store_true",
         help="pools without a price get on-demand less the advisor's saving, marked as an estimate",
     )
-    group.add_argument("--quotas", action="store_true", help="with --live: keep the account's Spot vCPU quotas")
     group.add_argument("--scores", action="store_true", help="with --live: ask for Spot placement scores")
     group.add_argument(
         "--max-age",
         type=duration,
         default=DEFAULT_AGE,
         metavar="TIME",
-        help="use AWS's earlier answers if they are no older (default: 6h)",
+        help="with --live: use AWS's earlier answers if they are no older (default: 6h)",
+    )
+    _add_account(parser)
+
+
+def _add_account(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("what the account has")
+    group.add_argument("--quotas", action="store_true", help="with --live: keep the account's Spot vCPU quotas")
+    group.add_argument(
+        "--quota",
+        action="append",
+        default=[],
+        metavar="CLASS=VCPUS",
+        help="keep this Spot vCPU quota, such as standard=500; may be repeated",
     )
     group.add_argument(
         "--existing", metavar="FILE|aws", help="what runs already: plan the smallest change to it; aws asks EC2"
@@ -90,6 +105,27 @@ def market(arguments: Namespace, demand: Demand) -> tuple[Market, tuple[str, ...
     return found, notes
 
 
+def with_quotas(known: Market, words: Sequence[str], pools: Sequence[Pool]) -> Market:
+    """The market with the quotas that `--quota` states, which are stronger than what AWS says.
+
+    Raises:
+        UsageError: a word is none, or names a class that no candidate has.
+    """
+    if not words:
+        return known
+    classes = {quota_class(pool.type.parts) for pool in pools}
+    stated = pairs(words, "--quota CLASS=VCPUS")
+    for name in stated:
+        if name not in classes:
+            raise UsageError(f'no candidate counts towards a Spot quota "{name}"', hint=near(name, classes))
+    try:
+        quotas = {name: not_negative(text) for name, text in stated.items()}
+    except ArgumentTypeError as error:
+        raise UsageError(f"--quota: {error}", hint="write a number of vCPU, such as --quota standard=500") from None
+    source = Source("Spot quotas", "the command line", datetime.now(UTC).date(), ", ".join(sorted(quotas)))
+    return replace(known, quotas={**known.quotas, **quotas}, sources=(*known.sources, source))
+
+
 def running(arguments: Namespace, known: Market) -> Mapping[tuple[str, str], int] | None:
     """What runs already, by AZ id and type; None if nobody asked.
 
@@ -104,19 +140,21 @@ def running(arguments: Namespace, known: Market) -> Mapping[tuple[str, str], int
     from spotwatch.aws.running import running_spot
 
     ec2 = _session(known.region).api("ec2", region=known.region)
-    return running_spot(ec2, availability_zones(ec2), tags=_tags(arguments.existing_tag))
+    return running_spot(ec2, availability_zones(ec2), tags=pairs(arguments.existing_tag, "--existing-tag KEY=VALUE"))
 
 
 def _check_words(arguments: Namespace) -> None:
     for word in ("quotas", "scores"):
         if getattr(arguments, word) and not arguments.live:
             raise UsageError(f"--{word} asks AWS", hint="add --live")
+    if arguments.window and not (arguments.live or arguments.prices):
+        raise UsageError("--window is of prices, and there are none", hint="add --live or --prices")
     if arguments.existing_tag and arguments.existing != "aws":
         raise UsageError("--existing-tag chooses among what EC2 says", hint="add --existing aws")
 
 
 def _live(arguments: Namespace, demand: Demand) -> tuple[Market, tuple[str, ...]]:
-    from spotwatch.aws.market import live_market
+    from spotwatch.aws.market import FEED_URL, live_market
     from spotwatch.host.cache import Cache, cache_directory
 
     remarks: list[str] = []
@@ -133,8 +171,10 @@ def _live(arguments: Namespace, demand: Demand) -> tuple[Market, tuple[str, ...]
         now=datetime.now(UTC),
         window_days=(arguments.window or 0.0) / 86400.0,
         types=_price_patterns(demand),
+        prices=arguments.prices is None,
         scores=_score_request(demand) if arguments.scores else None,
         quotas=arguments.quotas,
+        advisor=None if arguments.advisor else FEED_URL,
     )
     return found, (*notes, *remarks)
 
@@ -150,6 +190,8 @@ def _session(region: str) -> "Session":
 def _price_patterns(demand: Demand) -> tuple[str, ...]:
     """As few types as the selection allows: a region's whole price history is many pages."""
     selection = demand.selection
+    if selection.allow and not any("[" in pattern for pattern in selection.allow):  # which EC2's filters do not know
+        return selection.allow
     if selection.families:
         return tuple(f"{family}.*" for family in selection.families)
     return tuple(f"{letters}*" for letters in selection.classes)
@@ -161,13 +203,3 @@ def _score_request(demand: Demand) -> "ScoreRequest":
 
     pools = candidates(catalogue.market(demand.region), demand.selection)
     return ScoreRequest(tuple(sorted({pool.type.name for pool in pools})), round(demand.capacity))
-
-
-def _tags(words: list[str]) -> dict[str, str]:
-    tags = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not key:
-            raise UsageError(f'"{word}" is no tag', hint="write --existing-tag KEY=VALUE")
-        tags[key] = value
-    return tags

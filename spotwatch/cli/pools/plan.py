@@ -1,140 +1,121 @@
 """``spotwatch pools``: the plan, and what it is written as."""
 
 import json
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from sys import stderr
-from typing import TYPE_CHECKING
 
+from spotwatch.cli.pools import configuration, facts
 from spotwatch.cli.pools import demand as demand_words
-from spotwatch.cli.pools import facts
+from spotwatch.cli.values import count
 from spotwatch.core.capacity import Market, Pool
-from spotwatch.core.errors import UsageError
+from spotwatch.core.errors import FileNotWritten, UsageError
 from spotwatch.core.reading import printable
 from spotwatch.host.files import write_atomically
-from spotwatch.pools.addresses import VCPUS_PER_ADDRESS, Addresses, addresses
+from spotwatch.pools.addresses import VCPUS_PER_ADDRESS, addresses
+from spotwatch.pools.age import warnings
 from spotwatch.pools.candidates import candidates
 from spotwatch.pools.change import Existing, Step
-from spotwatch.pools.demand import Demand, Weights
-from spotwatch.pools.document import document
+from spotwatch.pools.comparison import safer
+from spotwatch.pools.demand import Demand, Mode, Weights
+from spotwatch.pools.document import Besides, document
 from spotwatch.pools.performance import factors as read_factors
 from spotwatch.pools.plan import Plan
 from spotwatch.pools.planning import frontier, plan
-
-if TYPE_CHECKING:
-    from spotwatch.pools.formats import LaunchTemplate
-
-FORMATS = ("ec2-fleet", "auto-scaling", "spot-fleet", "cloudformation", "terraform", "karpenter")
-"""Those of `spotwatch.pools.formats`, which takes longer to import than a plan takes to make; a test compares them."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the words of a plan."""
     demand_words.add_arguments(parser)
     facts.add_arguments(parser)
-    parser.add_argument(
-        "--performance", type=Path, metavar="FILE", help="JSON: what a vCPU of each family counts, with --weights"
-    )
-    output = parser.add_argument_group("what is printed")
+    group = parser.add_argument_group("what is printed", "a table, or instead of it")
+    output = group.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="the plan as JSON")
-    output.add_argument("--html", type=Path, metavar="FILE", help="write a report to look at in a browser, too")
-    output.add_argument("--format", choices=FORMATS, help="the configuration that creates the plan, instead of a table")
     output.add_argument(
+        "--format", choices=configuration.FORMATS, help="the configuration that creates the plan, validated"
+    )
+    group.add_argument("--html", type=Path, metavar="FILE", help="write a report to look at in a browser, too")
+    group.add_argument(
+        "--compare", action="store_true", help="say what it costs to survive the loss of any one pool, type, …, too"
+    )
+    group.add_argument(
         "--vcpus-per-address",
-        type=int,
+        type=count,
         default=VCPUS_PER_ADDRESS,
         metavar="N",
         help="an address for each so many vCPU (default: 2)",
     )
-    _add_settings(parser)
+    configuration.add_arguments(parser)
 
 
-def _add_settings(parser: ArgumentParser) -> None:
-    group = parser.add_argument_group("with --format")
-    group.add_argument("--name", default="spotwatch", help="begins the names of all that is created")
-    group.add_argument(
-        "--launch-template",
-        action="append",
-        default=[],
-        metavar="[ARCH=]ID[:VERSION]",
-        help="id or name, for an architecture (default: x86_64); may be repeated",
-    )
-    group.add_argument(
-        "--subnet", action="append", default=[], metavar="AZ_ID=SUBNET", help="the subnet of each AZ; may be repeated"
-    )
-    group.add_argument("--tag", action="append", default=[], metavar="KEY=VALUE", help="of what is created")
-    group.add_argument("--fleet-role", default="", metavar="ARN", help="the role by which a Spot Fleet acts")
-    group.add_argument("--node-class", default="default", metavar="NAME", help="Karpenter's EC2NodeClass")
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A plan, and what it was made of."""
+
+    asked: Demand
+    market: Market
+    pools: Sequence[Pool]
+    running: Existing | None
+    factors: Mapping[str, float] | None
+    made: Plan
+
+    def frontier(self) -> tuple[tuple[float, float], ...]:
+        """What other caps of the pools cost; it is of free shares."""
+        if self.asked.mode is Mode.ALIGNED:
+            return ()
+        return frontier(self.asked, self.pools, self.market, factors=self.factors)
 
 
 def run(arguments: Namespace) -> int:
-    """Plan, print, write."""
-    asked = demand_words.demand(arguments)
-    if arguments.vcpus_per_address < 1:
-        raise UsageError("--vcpus-per-address is at least 1", hint="write a whole number")
-    market, notes = facts.market(arguments, asked)
-    pools = candidates(market, asked.selection)
-    running = facts.running(arguments, market)
-    factors = _factors(arguments, asked)
-    made = plan(asked, pools, market, running, factors=factors)
-    made = replace(made, notes=(*made.notes, *notes))
-    if arguments.html is not None:
-        _write_html(arguments.html, made, asked, pools, market, factors)
-    _print(arguments, made, addresses(made, arguments.vcpus_per_address), market, _steps(made, running))
-    return 0
-
-
-def _print(arguments: Namespace, made: Plan, held: Addresses, market: Market, steps: tuple[Step, ...] | None) -> None:
+    """Plan, write, print: what can fail comes before anything is written, and the printing last."""
+    planned = _planned(arguments)
     if arguments.format is not None:
-        _print_configuration(arguments, made)
-    elif arguments.json:
-        print(json.dumps(document(made, held, market.az_names, steps), indent=2))
+        written = configuration.configuration(arguments, planned.made)
+        _write_report(arguments.html, planned)
+        print(written.text.rstrip("\n"))
+        for note in (*written.notes, *_relaxed(planned.made), *planned.made.notes):
+            print(printable(f"note: {note}"), file=sys.stderr)
+        return 0
+    besides = _besides(arguments, planned)
+    _write_report(arguments.html, planned)
+    if arguments.json:
+        print(json.dumps(document(planned.made, besides), indent=2))
     else:
         from spotwatch.cli.pools.table import show
 
-        show(made, held, market.az_names, steps)
+        show(planned.made, besides)
+    return 0
 
 
-def _print_configuration(arguments: Namespace, made: Plan) -> None:
-    """The configuration to standard output, what its reader has to know to standard error."""
-    from spotwatch.pools.formats import Settings, write
+def _planned(arguments: Namespace) -> _Planned:
+    asked = demand_words.demand(arguments)
+    factors = _factors(arguments, asked)
+    market, notes = facts.market(arguments, asked)
+    pools = candidates(market, asked.selection)
+    market = facts.with_quotas(market, arguments.quota, pools)
+    running = facts.running(arguments, market)
+    made = plan(asked, pools, market, running, factors=factors)
+    old = warnings(made.sources, datetime.now(UTC).date())
+    made = replace(made, notes=(*made.notes, *notes, *old))
+    return _Planned(asked, market, pools, running, factors, made)
 
-    settings = Settings(
-        name=arguments.name,
-        launch_templates=_launch_templates(arguments.launch_template),
-        subnets=_pairs(arguments.subnet, "--subnet AZ_ID=SUBNET"),
-        tags=_pairs(arguments.tag, "--tag KEY=VALUE"),
-        fleet_role=arguments.fleet_role,
-        node_class=arguments.node_class,
+
+def _besides(arguments: Namespace, planned: _Planned) -> Besides:
+    compared = safer(planned.asked, planned.pools, planned.market, factors=planned.factors)
+    return Besides(
+        addresses(planned.made, arguments.vcpus_per_address),
+        planned.market.az_names,
+        _steps(planned.made, planned.running),
+        planned.frontier(),
+        tuple(compared) if arguments.compare else None,
     )
-    written = write(arguments.format, made, settings)
-    print(written.text.rstrip("\n"))
-    for note in (*written.notes, *(f"{each.what} relaxed: {each.reason}" for each in made.relaxed), *made.notes):
-        print(f"note: {note}", file=stderr)
 
 
-def _launch_templates(words: Sequence[str]) -> dict[str, "LaunchTemplate"]:
-    from spotwatch.pools.formats import LaunchTemplate
-
-    templates = {}
-    for word in words:
-        architecture, equals, named = word.rpartition("=")
-        identity, _, version = named.partition(":")
-        known = {"id": identity} if identity.startswith("lt-") else {"name": identity}
-        templates[architecture if equals else "x86_64"] = LaunchTemplate(**known, version=version or "$Default")
-    return templates
-
-
-def _pairs(words: Sequence[str], form: str) -> dict[str, str]:
-    pairs = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not key or not equals:
-            raise UsageError(f'"{word}" is incomplete', hint=f"write {form}")
-        pairs[key] = value
-    return pairs
+def _relaxed(made: Plan) -> list[str]:
+    return [f"RELAXED {each.what} from {each.asked:g} to {each.granted:g}: {each.reason}" for each in made.relaxed]
 
 
 def _factors(arguments: Namespace, asked: Demand) -> Mapping[str, float] | None:
@@ -151,18 +132,24 @@ def _steps(made: Plan, running: Existing | None) -> tuple[Step, ...] | None:
         return None
     wanted = {(pool.pool.az_id, pool.pool.type.name): pool.count for pool in made.pools}
     steps = [Step(*pool, wanted.get(pool, 0) - running.get(pool, 0)) for pool in {**wanted, **running}]
-    return tuple(sorted((step for step in steps if step.count), key=lambda step: -abs(step.count)))
+    return tuple(
+        sorted(
+            (step for step in steps if step.count), key=lambda step: (-abs(step.count), step.az_id, step.instance_type)
+        )
+    )
 
 
-def _write_html(
-    path: Path, made: Plan, asked: Demand, pools: Sequence[Pool], market: Market, factors: Mapping[str, float] | None
-) -> None:
+def _write_report(path: Path | None, planned: _Planned) -> None:
+    if path is None:
+        return
     from spotwatch.pools.html_report import render
 
-    page = render(made, frontier(asked, pools, market, factors=factors))
+    page = render(planned.made, planned.frontier())
+    if path.is_dir():
+        raise FileNotWritten(f"{printable(str(path))} is a folder", hint="name a file in it")
     try:
         write_atomically(str(path), page, mode=0o644)
     except OSError as error:
-        raise UsageError(
+        raise FileNotWritten(
             printable(f"{path} cannot be written: {error.strerror}"), hint="name a file in a directory of yours"
         ) from None

@@ -1,6 +1,6 @@
 """A plan as a person reads it in a terminal."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich import box
@@ -13,13 +13,20 @@ from spotwatch.core.quantity import format_share
 from spotwatch.core.reading import printable
 from spotwatch.pools.addresses import Addresses
 from spotwatch.pools.change import Step
+from spotwatch.pools.comparison import Safer
+from spotwatch.pools.demand import Weights
+from spotwatch.pools.document import Besides
 from spotwatch.pools.plan import Plan, PlannedPool
+from spotwatch.pools.relaxation import SLACK
 
 NO_FIGURE: Final = "–"
 """In the place of a figure that nobody has said."""
 
-MOST_CAP_PRICES: Final = 5
-"""The dearest caps; those that cost hundredths of them are in the JSON."""
+MOST_POINTS: Final = 3
+"""Of what is safer, and of what is cheaper."""
+
+_ALIKE: Final = 0.02
+"""Relative: shares that differ less are the same, but for whole instances."""
 
 WIDTH: Final = 110
 """Columns, where the output is no terminal."""
@@ -31,34 +38,45 @@ def make_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=WIDTH)
 
 
-def show(plan: Plan, addresses: Addresses, az_names: Mapping[str, str], steps: Sequence[Step] | None) -> None:
-    """Print the plan: pools, sums, losses, what caps cost, addresses, and where the facts come from."""
+def show(plan: Plan, besides: Besides) -> None:
+    """Print the plan: pools, sums, losses, what caps and safety cost, addresses, and where the facts come from."""
     console = make_console()
-    console.print(_pools(plan, addresses, az_names))
-    console.print(_sums(plan))
+    console.print(_pools(plan, besides))
+    for line in _sums(plan):
+        console.print(Text(line), soft_wrap=True)
     console.print(_losses(plan))
-    for line in (*_relaxed(plan), *_cap_prices(plan), *_addresses(addresses), *_change(steps)):
-        console.print(Text(line))
-    console.print(Text("\n".join(("facts", *map(_source, plan.sources)))))
-    for note in plan.notes:
-        console.print(Text(f"note: {printable(note)}"))
+    lines = (
+        *_relaxed(plan),
+        *_cap_prices(plan),
+        *_frontier(plan, besides.frontier),
+        *_safer(plan, besides.safer or ()),
+        *_addresses(besides.addresses),
+        *_scores(plan),
+        *_change(besides.steps),
+        "facts",
+        *map(_source, plan.sources),
+        *(f"note: {printable(note)}" for note in plan.notes),
+    )
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
 
 
-def _pools(plan: Plan, addresses: Addresses, az_names: Mapping[str, str]) -> Table:
-    per_type = {each.instance_type: each for each in addresses.types}
-    shown = table("AZ", "type", *(("count", "vCPU", "share", "USD/h", "interrupted a month", "addresses, ENIs")))
+def _pools(plan: Plan, besides: Besides) -> Table:
+    per_type = {each.instance_type: each for each in besides.addresses.types}
+    shown = table("AZ", "type", "count", "vCPU", "share", "USD/h", "interrupted a month", "addresses", "ENIs")
     for planned in plan.pools:
         held = per_type[planned.pool.type.name]
-        name = az_names.get(planned.pool.az_id)
+        name = besides.az_names.get(planned.pool.az_id)
         shown.add_row(
             f"{planned.pool.az_id}{f' ({name})' if name else ''}",
             planned.pool.type.name,
-            str(planned.count),
-            str(planned.vcpus),
+            f"{planned.count:,}",
+            f"{planned.vcpus:,}",
             format_share(planned.capacity / plan.capacity),
             _price(planned),
             NO_FIGURE if planned.pool.interruption is None else format_share(planned.pool.interruption),
-            f"{held.addresses}, {held.enis}",
+            f"{held.addresses} of {held.most_addresses}",
+            f"{held.enis} of {held.most_enis}",
         )
     return shown
 
@@ -82,14 +100,11 @@ def table(*headings: str, left: int = 2) -> Table:
     return empty
 
 
-def _sums(plan: Plan) -> Text:
-    return Text("\n".join(_sum_lines(plan)))
-
-
-def _sum_lines(plan: Plan) -> Iterator[str]:
+def _sums(plan: Plan) -> Iterator[str]:
     vcpus, instances = sum(pool.vcpus for pool in plan.pools), sum(pool.count for pool in plan.pools)
+    units = "" if plan.demand.weights is Weights.VCPUS else f" ({plan.capacity:,.0f} units of performance)"
     yield (
-        f"{vcpus:,} vCPU in {instances:,} instances of {len(plan.pools)} pools, "
+        f"{vcpus:,} vCPU{units} in {instances:,} instances of {len(plan.pools)} pools, "
         f"effective number of pools {plan.effective_pools:.1f}"
     )
     if plan.demand.on_demand_capacity:
@@ -129,15 +144,50 @@ def _losses(plan: Plan) -> Table:
 
 def _relaxed(plan: Plan) -> Iterator[str]:
     for relaxed in plan.relaxed:
-        yield f"RELAXED {relaxed.what}: {relaxed.asked:g} asked, {relaxed.granted:.4g} granted; {relaxed.reason}"
+        is_share = relaxed.what in (*Group, SLACK)
+        asked, granted = (
+            format_share(figure) if is_share else f"{figure:.4g}" for figure in (relaxed.asked, relaxed.granted)
+        )
+        yield f"RELAXED {relaxed.what}: {asked} asked, {granted} granted; {relaxed.reason}"
 
 
 def _cap_prices(plan: Plan) -> Iterator[str]:
-    for price in plan.cap_prices[:MOST_CAP_PRICES]:
-        yield (
-            f"dropping the {price.group} cap of {format_share(price.cap)} on {price.key} would save up to "
-            f"{price.usd_per_hour:.2f} USD/h"
-        )
+    """Of each kind of cap as a whole; what the cap of a single family or AZ costs is in the JSON."""
+    for price in plan.cap_prices:
+        if not price.key:
+            cap = format_share(price.cap)
+            yield f"dropping the {price.group} cap of {cap} would save up to {price.usd_per_hour:.2f} USD/h"
+
+
+def _frontier(plan: Plan, frontier: Sequence[tuple[float, float]]) -> Iterator[str]:
+    """The nearest caps of pools that are tighter, and the nearest that is wider."""
+    usd = plan.usd_per_hour
+    if not usd:
+        return
+    worst = plan.worst_loss(Group.POOL)
+    tighter = [(share, cost) for share, cost in frontier if share < worst * (1 - _ALIKE) and cost > usd]
+    wider = [(share, cost) for share, cost in frontier if share > worst * (1 + _ALIKE) and cost < usd]
+    for what, points in (("safer", tighter[::-1][:MOST_POINTS]), ("cheaper", wider[:MOST_POINTS])):
+        words = [f"{format_share(share)} for {cost:.2f} USD/h ({_more(cost / usd)})" for share, cost in points]
+        if words:
+            yield f"{what}: the largest pool {', '.join(words)}"
+
+
+def _more(ratio: float) -> str:
+    return f"{(ratio - 1) * 100:+.1f} %"
+
+
+def _safer(plan: Plan, kinds: Sequence[Safer]) -> Iterator[str]:
+    unit = "vCPU" if plan.demand.weights is Weights.VCPUS else "units"
+    for each in kinds:
+        surviving = f"to have all that is needed left without any one {each.group}"
+        if each.capacity is None:
+            yield f"{surviving}: not possible: {each.why_not}"
+            continue
+        price = ""
+        if each.usd_per_hour is not None and plan.usd_per_hour:
+            price = f", {each.usd_per_hour:.2f} USD/h ({_more(each.usd_per_hour / plan.usd_per_hour)})"
+        yield f"{surviving}: {each.capacity:,.0f} {unit}{price}"
 
 
 def _addresses(addresses: Addresses) -> Iterator[str]:
@@ -146,6 +196,13 @@ def _addresses(addresses: Addresses) -> Iterator[str]:
         f"follows the vCPU within {format_share(addresses.unevenness)}"
     )
     yield from addresses.notes
+
+
+def _scores(plan: Plan) -> Iterator[str]:
+    scores = {pool.pool.az_id: pool.pool.placement_score for pool in plan.pools}
+    words = [f"{az_id} {score}" for az_id, score in sorted(scores.items()) if score is not None]
+    if words:
+        yield f"Spot placement scores (1 to 10): {', '.join(words)}"
 
 
 def _change(steps: Sequence[Step] | None) -> Iterator[str]:
