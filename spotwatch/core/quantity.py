@@ -10,7 +10,7 @@ LONGEST_SECONDS = 366 * 86400.0
 """No time in the life of an instance is longer, and arithmetic with dates stays within what dates can show."""
 
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*(%?)")
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*(%?)", re.ASCII)
 
 _SIZE = re.compile(r"(\d+)\s*([a-z]*)", re.IGNORECASE)
 

@@ -43,6 +43,11 @@ def find_aligned(problem: Problem) -> Solution | None:
     return best
 
 
+def alignable(problem: Problem) -> bool:
+    """Whether a plan of equal pools was found."""
+    return any(_of_shape(problem, shape) is not None for _, shape in _shapes(problem))
+
+
 def solve_aligned(problem: Problem) -> Solution:
     """As `find_aligned`.
 

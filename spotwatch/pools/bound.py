@@ -34,7 +34,8 @@ _PROGRESS: Final = 1e-7
 """A relative gain that counts as one."""
 
 _CLOSED: Final = 1e-5
-"""A relative gap that is none."""
+_NEARLY_CLOSED: Final = 2e-4
+"""A relative gap that is none; where the search starts from near prices, it is content with less."""
 
 _ROUNDING: Final = 1e-9
 """Relative: what sums of floats may be wrong by, taken off the bound."""
@@ -180,7 +181,8 @@ class _Search:
         """The prices with the highest value that were found; `value` is theirs."""
         multipliers, of_quotas = self._started(start)
         best = Prices(0.0)
-        stale, distance = 0, _FAR if start is None else _NEAR
+        stale = 0
+        distance, closed = (_FAR, _CLOSED) if start is None else (_NEAR, _NEARLY_CLOSED)
         for _ in range(_STEPS):
             value, prices, loads, used = self.priced(multipliers, of_quotas)
             if value > self.value * (1 + _PROGRESS) or self.value == float("-inf"):
@@ -189,7 +191,7 @@ class _Search:
                 stale += 1
                 if stale == _PATIENCE:
                     stale, distance = 0, distance / 2
-            if self.value >= enough or distance < _CLOSED:
+            if self.value >= enough or distance < closed:
                 break
             step = self._step(value, distance, multipliers, of_quotas, loads, used)
             if step is None:

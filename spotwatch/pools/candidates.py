@@ -16,6 +16,8 @@ NO_SPOT: Final = frozenset({"t2", "c8ine", "m8ine"})
 NO_SPOT_CLASSES: Final = frozenset({"hpc", "mac", "u"})
 """Classes likewise."""
 
+BURSTABLE_CLASS: Final = "t"
+
 MIB_PER_GIB: Final = 1024
 
 
@@ -105,6 +107,11 @@ def has_spot(kind: InstanceType) -> bool:
     return kind.spot and parts.instance_class not in NO_SPOT_CLASSES and parts.family not in NO_SPOT
 
 
+def is_burstable(kind: InstanceType) -> bool:
+    """Whether the type gives its full performance on credit only: all of class t, though t8i is not described so."""
+    return kind.burstable or kind.parts.instance_class == BURSTABLE_CLASS
+
+
 def _by_name(selection: Selection) -> Iterable[Filter]:
     if selection.classes:
         yield (
@@ -143,7 +150,7 @@ def _by_kind(selection: Selection) -> Iterable[Filter]:
             lambda kind: kind.bare_metal or kind.hypervisor in selection.hypervisors,
         )
     if not selection.burstable:
-        yield "are burstable", lambda kind: not kind.burstable
+        yield "are burstable", lambda kind: not is_burstable(kind)
     if not selection.flex:
         yield "are flex", lambda kind: not kind.flex
     if not selection.accelerators:

@@ -182,10 +182,11 @@ def _refilled(allocation: Allocation) -> Iterator[Allocation]:
 
 def _shaken(allocation: Allocation, chance: Random) -> Iterator[Allocation]:
     """Without several pools picked by chance, and filled up with others; without end."""
-    limits, dearness = allocation.limits, penalties(allocation)
+    limits = allocation.limits
     used = sorted(filter(allocation.loose, allocation.used))
-    spread = sum(abs(dearness[i]) for i in used) / max(len(used), 1)
     while used:
+        dearness = penalties(allocation, chance.random())
+        spread = sum(abs(dearness[i]) for i in used) / len(used)
         out = {i: allocation.loose(i) for i in chance.sample(used, min(len(used), chance.randint(*_SHAKEN)))}
         trial = allocation.copy()
         for i, count in out.items():

@@ -13,6 +13,9 @@ _RAISES: Final = 12
 _HALVINGS: Final = 7
 """Steps of the search for the least steepness that spreads enough."""
 
+_VALUES: Final = (1.0, 0.4, 0.0)
+"""What capacity may be taken to be worth when pools are opened: see `penalties`."""
+
 _OPENINGS: Final = 10
 _REPAIRS: Final = 20
 """Rounds at most, each of which comes nearer or ends it."""
@@ -106,13 +109,27 @@ def start(limits: Limits) -> Allocation:
 def _bought(limits: Limits, steepness: float) -> Allocation:
     """Bought so evenly, with as many pools as the problem asks, if that was found."""
     allocation = _filled(Allocation.kept(limits), steepness)
+    if len(allocation.used) >= limits.problem.least_pools or allocation.short > limits.tolerance:
+        return allocation
+    opened = [_opened(limits, allocation, steepness, share) for share in _VALUES]
+    enough = [each for each in opened if each.short <= limits.tolerance]
+    return min(
+        enough, key=lambda each: (-min(len(each.used), limits.problem.least_pools), each.price), default=allocation
+    )
+
+
+def _opened(limits: Limits, allocation: Allocation, steepness: float, value: float) -> Allocation:
+    """Another allocation, which begins with one instance each of pools that this one does not use."""
     opened, least, count = allocation, limits.problem.least_pools, 0
+    dearness = penalties(allocation, value)
     for _ in range(_OPENINGS):
         if len(opened.used) >= least or opened.short > limits.tolerance:
             break
         count += least - len(opened.used)
-        opened = _filled(_with_pools(limits, allocation, count), steepness)
-    return opened if opened.short <= limits.tolerance else allocation
+        opened = Allocation.kept(limits)
+        open_pools(opened, count, dearness, allocation.used)
+        opened = _filled(opened, steepness)
+    return opened
 
 
 def _filled(allocation: Allocation, steepness: float) -> Allocation:
@@ -124,18 +141,18 @@ def _filled(allocation: Allocation, steepness: float) -> Allocation:
     return allocation
 
 
-def _with_pools(limits: Limits, allocation: Allocation, count: int) -> Allocation:
-    """One instance each of `count` pools that an allocation does not use."""
-    opened = Allocation.kept(limits)
-    open_pools(opened, count, penalties(allocation), allocation.used)
-    return opened
+def penalties(allocation: Allocation, value: float = 1.0) -> list[float]:
+    """What one instance of each candidate costs more than the capacity of an allocation that it stands in for.
 
-
-def penalties(allocation: Allocation) -> list[float]:
-    """What one instance of each candidate costs more than the dearest capacity that an allocation uses."""
+    Args:
+        allocation: which.
+        value: that capacity's price: from 0, the mean of what is used, to 1, the dearest.
+    """
     limits = allocation.limits
-    marginal = max((limits.units[i] for i in allocation.used), default=0.0)
-    return [price - marginal * weight for price, weight in zip(limits.prices, limits.weights, strict=True)]
+    mean = allocation.price / allocation.bought if allocation.bought else 0.0
+    dearest = max((limits.units[i] for i in allocation.used), default=0.0)
+    unit = mean + value * (dearest - mean)
+    return [price - unit * weight for price, weight in zip(limits.prices, limits.weights, strict=True)]
 
 
 def open_pools(allocation: Allocation, count: int, dearness: Sequence[float], without: Container[int]) -> None:

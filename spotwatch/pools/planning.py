@@ -8,14 +8,14 @@ from typing import Final
 from spotwatch.core.capacity import Group, Market, Pool
 from spotwatch.core.errors import PlanInfeasible, UsageError
 from spotwatch.pools import caps, performance
-from spotwatch.pools.aligned import solve_aligned
-from spotwatch.pools.bound import lower_bound
+from spotwatch.pools.aligned import alignable, solve_aligned
+from spotwatch.pools.bound import Bound, lower_bound
 from spotwatch.pools.change import Existing, solve_change
 from spotwatch.pools.demand import Demand, Mode, Weights
 from spotwatch.pools.plan import CapPrice, Plan, PlannedPool
 from spotwatch.pools.problem import Candidate, Problem, Solution
 from spotwatch.pools.relaxation import refuse_impossible, refuse_relaxed, relax
-from spotwatch.pools.solver import find, solve
+from spotwatch.pools.solver import feasible, find, solve
 from spotwatch.pools.survival import reserve_bound, with_reserve
 from spotwatch.pools.unpriced import without_prices
 
@@ -28,7 +28,7 @@ _CERTAIN: Final = 0.999
 _NOTHING: Final = 1e-6
 """Relative to the bound: a cap that saves as little costs nothing."""
 
-_SINGLE_GROUPS: Final = 8
+_SINGLE_GROUPS: Final = 5
 """For how many single groups, those with the highest multipliers, it is said what their cap costs."""
 
 _FRONTIER: Final = (0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5)
@@ -42,6 +42,14 @@ class _Facts:
     candidates: tuple[Candidate, ...]
     priced: bool
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """What no plan goes below."""
+
+    cost: float
+    objective: Bound
 
 
 def plan(
@@ -68,7 +76,8 @@ def plan(
     _check(demand)
     facts = _facts(demand, candidates, factors or {})
     asked = _problem(demand, facts.candidates, market)
-    relaxation = relax(replace(asked, survive={}))
+    aligned = demand.mode is Mode.ALIGNED
+    relaxation = relax(replace(asked, survive={}), alignable if aligned else feasible)
     if demand.strict:
         refuse_relaxed(relaxation)
     within = replace(relaxation.problem, survive=asked.survive)
@@ -79,10 +88,10 @@ def plan(
         demand=demand,
         pools=_pools(problem, solution),
         objective=_total(problem, solution) if facts.priced else None,
-        lower_bound_usd_per_hour=bounds[0] if bounds else None,
-        objective_lower_bound=bounds[1] if bounds else None,
+        lower_bound_usd_per_hour=bounds.cost if bounds else None,
+        objective_lower_bound=bounds.objective.value if bounds else None,
         caps=dict(problem.caps),
-        cap_prices=_cap_prices(problem) if facts.priced else (),
+        cap_prices=_cap_prices(problem, bounds.objective) if bounds else (),
         relaxed=relaxation.relaxed,
         sources=market.sources,
         notes=(*facts.notes, *_notes(asked, problem, existing)),
@@ -259,18 +268,21 @@ def _total(problem: Problem, solution: Solution) -> float:
     return sum(count * each.objective for count, each in zip(solution.counts, problem.candidates, strict=True))
 
 
-def _bounds(within: Problem, likely: float) -> tuple[float, float]:
+def _bounds(within: Problem, likely: float) -> _Bounds:
     """The lower bounds of cost and objective."""
     objective = reserve_bound(within, lambda each: each.objective, likely)
     cost = reserve_bound(within, lambda each: each.cost, likely, objective.prices)
-    return cost.value, objective.value
+    return _Bounds(cost.value, objective)
 
 
-def _cap_prices(problem: Problem) -> tuple[CapPrice, ...]:
+def _cap_prices(problem: Problem, known: Bound) -> tuple[CapPrice, ...]:
     """What the bound falls by without the caps of a kind, and without that of a single group; the dearest first."""
-    bound = lower_bound(problem)
+    bound = lower_bound(problem, start=known.prices) if problem.survive else known
     found = []
+    binding = {Group.POOL, *(kind for kind, _ in bound.prices.caps)}
     for kind, cap in problem.caps.items():
+        if kind not in binding:
+            continue
         others = {other: share for other, share in problem.caps.items() if other is not kind}
         left = {other: share for other, share in problem.survive.items() if other is not kind}
         without = lower_bound(replace(problem, caps=others, survive=left), start=bound.prices)

@@ -23,6 +23,8 @@ POOLS: Final = "pools"
 EFFECTIVE_POOLS: Final = "effective pools"
 SLACK: Final = "slack"
 
+Possible = Callable[[Problem], bool]
+
 _STEP: Final = 0.001
 """The caps are put back to a tenth of a percent."""
 
@@ -43,18 +45,22 @@ class _Wish:
     steps: int
 
 
-def relax(problem: Problem) -> Relaxation:
+def relax(problem: Problem, possible: Possible = feasible) -> Relaxation:
     """The problem itself if it has a plan, else the nearest that has.
+
+    Args:
+        problem: what is asked for.
+        possible: whether a problem has a plan.
 
     Raises:
         PlanInfeasible: nothing that may give way makes a plan possible; it says why.
     """
     refuse_impossible(problem)
-    if feasible(problem):
+    if possible(problem):
         return Relaxation(problem, ())
     wishes = _wishes(problem)
-    lifted = _lifted(problem, wishes)
-    relaxed = _put_back(problem, wishes[:lifted])
+    lifted = _lifted(problem, wishes, possible)
+    relaxed = _put_back(problem, wishes[:lifted], possible)
     return Relaxation(relaxed, _differences(problem, relaxed))
 
 
@@ -147,11 +153,11 @@ def _slack_wish(asked: Problem) -> _Wish:
     return _Wish(at, max(1, len(choices) - 1))
 
 
-def _lifted(problem: Problem, wishes: list[_Wish]) -> int:
+def _lifted(problem: Problem, wishes: list[_Wish], possible: Possible) -> int:
     """How many wishes have to be lifted for a plan to be possible."""
     for number, wish in enumerate(wishes, 1):
         problem = wish.at(problem, 1.0)
-        if feasible(problem):
+        if possible(problem):
             return number
     raise PlanInfeasible(
         "there is no plan even without caps",
@@ -159,16 +165,15 @@ def _lifted(problem: Problem, wishes: list[_Wish]) -> int:
     )
 
 
-def _put_back(problem: Problem, wishes: list[_Wish]) -> Problem:
+def _put_back(problem: Problem, wishes: list[_Wish], possible: Possible) -> Problem:
     """Each wish as far as it goes, the last first, as it is the dearest."""
     for wish in wishes:
         problem = wish.at(problem, 1.0)
     for wish in reversed(wishes):
-        low, high = 0, wish.steps  # given up so many steps: too few (from -1 on), enough
-        low -= 1
+        low, high = -1, wish.steps  # steps given up: too few, enough
         while high - low > 1:
             middle = (low + high) // 2
-            if feasible(wish.at(problem, middle / wish.steps)):
+            if possible(wish.at(problem, middle / wish.steps)):
                 high = middle
             else:
                 low = middle

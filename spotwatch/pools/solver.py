@@ -17,7 +17,7 @@ from typing import Final
 from spotwatch.core.capacity import Group
 from spotwatch.core.errors import PlanInfeasible
 from spotwatch.pools.allocation import Allocation, Limits
-from spotwatch.pools.bound import whole_bound
+from spotwatch.pools.bound import lower_bound, whole_bound
 from spotwatch.pools.exchange import deepen, improve
 from spotwatch.pools.greedy import start
 from spotwatch.pools.problem import Problem, Solution
@@ -57,8 +57,10 @@ def find(problem: Problem, *, effort: int = _EFFORT) -> Solution | None:
     best = _best(allocation for allocation in map(_improved, readings(problem)) if allocation.sufficient())
     if best is None:
         return None
-    if effort and not _close(best):
-        best = deepen(best, effort)
+    if effort:
+        best = _widened(best)
+        if not _close(best):
+            best = deepen(best, effort)
     return Solution(tuple(best.counts))
 
 
@@ -93,7 +95,20 @@ def readings(problem: Problem) -> Iterator[Limits]:
             yield Limits.of(problem, floor=floor, pool_cap=cap)
 
 
+def _widened(allocation: Allocation) -> Allocation:
+    """The same without the tighter cap of pools that it was found with, and what that allows to exchange."""
+    limits = Limits.of(allocation.limits.problem, floor=allocation.limits.floor)
+    if limits.most == allocation.limits.most:
+        return allocation
+    widened = Allocation(limits)
+    widened.restore(allocation.counts)
+    improve(widened)
+    return widened
+
+
 def _close(allocation: Allocation) -> bool:
     """Whether nothing much better can be found."""
-    goal = allocation.price * (1 - CLOSE)
+    problem, goal = allocation.limits.problem, allocation.price * (1 - CLOSE)
+    if problem.survive:  # the limits are those of one amount that is bought; another may be cheaper
+        return lower_bound(problem, enough=goal).value >= goal
     return whole_bound(allocation.limits, goal) >= goal

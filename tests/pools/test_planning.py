@@ -1,11 +1,12 @@
 """From a demand and a market to a plan that says what it is."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from spotwatch.core.capacity import Group, Market, Pool, Source
-from spotwatch.core.errors import PlanInfeasible, UsageError
+from spotwatch.core.errors import InputError, PlanInfeasible, UsageError
 from spotwatch.pools import caps, performance
 from spotwatch.pools.demand import Demand, Mode, Weights
 from spotwatch.pools.planning import frontier, plan
@@ -107,6 +108,15 @@ def test_aligned_pools_are_equal(pools: tuple[Pool, ...]) -> None:
 
 
 @needs_data
+@pytest.mark.parametrize("vcpus", [60.0, 200.0, 997.0, 10_000.0])
+def test_where_no_equal_pools_add_up_what_gives_way_is_said(pools: tuple[Pool, ...], vcpus: float) -> None:
+    made = plan(Demand(REGION, vcpus, mode=Mode.ALIGNED), pools, MARKET)
+    slack = next((each.granted for each in made.relaxed if each.what == "slack"), 0.02)
+    assert len({each.capacity for each in made.pools}) == 1
+    assert vcpus <= made.capacity <= vcpus * (1 + slack) + 1e-6
+
+
+@needs_data
 def test_a_plan_for_what_runs_already_hardly_changes_it(pools: tuple[Pool, ...]) -> None:
     first = plan(DEMAND, pools, MARKET)
     existing = {(each.pool.az_id, each.pool.type.name): each.count for each in first.pools}
@@ -149,6 +159,16 @@ def test_a_given_factor_is_stronger_than_the_derived_one() -> None:
     assert performance.factor(kind, {}) == 1.0
     assert performance.factor(kind, {"c6i": 1.3}) == 1.3
     assert performance.factor(replace(kind, threads_per_core=1), {}) == 2.0
+
+
+def test_factors_come_from_a_file_and_what_is_none_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "factors.json"
+    file.write_text('{"c6i": 1, "c7a": 1.7}')
+    assert performance.factors(file) == {"c6i": 1.0, "c7a": 1.7}
+    for content in ("[1]", '{"c6i": "fast"}', '{"c6i": 0}', '{"c6i": true}'):
+        file.write_text(content)
+        with pytest.raises(InputError, match=r"factors\.json"):
+            performance.factors(file)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Final
 
 from spotwatch.cli.pools import plan
+from spotwatch.core.errors import UsageError
 
 DESCRIPTION = """\
 Turn "1,000 vCPU of class c in ap-northeast-1" into a fleet over so many Spot
@@ -59,9 +60,21 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Plan, or do what the action says."""
+    """Plan, or do what the action says.
+
+    Raises:
+        UsageError: a library of the extra `pools` is missing; and whatever the action raises.
+    """
     action = plan if arguments.action is None else _action(arguments.action)
-    code: int = action.run(arguments)
+    try:
+        code: int = action.run(arguments)
+    except ModuleNotFoundError as error:
+        if (error.name or "spotwatch").startswith("spotwatch"):
+            raise
+        raise UsageError(
+            f"this needs {error.name}, which is not installed",
+            hint="install the extra as the README does: pip install '.[pools]'",
+        ) from None
     return code
 
 

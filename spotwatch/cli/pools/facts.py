@@ -60,6 +60,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="TIME",
         help="with --live: use AWS's earlier answers if they are no older (default: 6h)",
     )
+    group.add_argument(
+        "--patience",
+        type=duration,
+        default=PATIENCE,
+        metavar="TIME",
+        help="how long all calls to AWS may take together (default: 1m)",
+    )
     _add_account(parser)
 
 
@@ -139,7 +146,7 @@ def running(arguments: Namespace, known: Market) -> Mapping[tuple[str, str], int
     from spotwatch.aws.instance_types import availability_zones
     from spotwatch.aws.running import running_spot
 
-    ec2 = _session(known.region).api("ec2", region=known.region)
+    ec2 = _session(known.region, arguments.patience).api("ec2", region=known.region)
     return running_spot(ec2, availability_zones(ec2), tags=pairs(arguments.existing_tag, "--existing-tag KEY=VALUE"))
 
 
@@ -154,7 +161,8 @@ def _check_words(arguments: Namespace) -> None:
 
 
 def _live(arguments: Namespace, demand: Demand) -> tuple[Market, tuple[str, ...]]:
-    from spotwatch.aws.market import FEED_URL, live_market
+    from spotwatch.aws.market import live_market
+    from spotwatch.aws.spot_advisor import FEED_URL
     from spotwatch.host.cache import Cache, cache_directory
 
     remarks: list[str] = []
@@ -165,7 +173,7 @@ def _live(arguments: Namespace, demand: Demand) -> tuple[Market, tuple[str, ...]
         remark=remarks.append,
     )
     found, notes = live_market(
-        _session(demand.region),
+        _session(demand.region, arguments.patience),
         demand.region,
         cache,
         now=datetime.now(UTC),
@@ -179,12 +187,12 @@ def _live(arguments: Namespace, demand: Demand) -> tuple[Market, tuple[str, ...]
     return found, (*notes, *remarks)
 
 
-def _session(region: str) -> "Session":
+def _session(region: str, patience: float) -> "Session":
     from spotwatch.aws.session import Session
     from spotwatch.host.clock import Clock
 
     clock = Clock()
-    return Session(clock, until=clock.now() + PATIENCE, region=region)
+    return Session(clock, until=clock.now() + patience, region=region)
 
 
 def _price_patterns(demand: Demand) -> tuple[str, ...]:

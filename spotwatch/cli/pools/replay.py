@@ -152,7 +152,7 @@ def _print(rows: Sequence[Row], arguments: Namespace) -> None:
     else:
         from spotwatch.cli.pools.table import make_console, table
 
-        shown = table(*_HEADINGS, left=1)
+        shown = table(*_HEADINGS, left=1, wrap=True)
         for row in rows:
             shown.add_row(*cells(row))
         console = make_console()

@@ -1,6 +1,6 @@
 """A plan as a person reads it in a terminal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from rich import box
@@ -25,6 +25,12 @@ NO_FIGURE: Final = "–"
 MOST_POINTS: Final = 3
 """Of what is safer, and of what is cheaper."""
 
+_LEAST_WORDS: Final = 24
+"""Columns for words that may be broken into lines."""
+
+_LEAST_USD: Final = 0.005
+"""An hour; what is less is shown as 0.00."""
+
 _ALIKE: Final = 0.02
 """Relative: shares that differ less are the same, but for whole instances."""
 
@@ -42,30 +48,29 @@ def show(plan: Plan, besides: Besides) -> None:
     """Print the plan: pools, sums, losses, what caps and safety cost, addresses, and where the facts come from."""
     console = make_console()
     console.print(_pools(plan, besides))
-    for line in _sums(plan):
-        console.print(Text(line), soft_wrap=True)
+    _say(console, (*_sums(plan), *_relaxed(plan)))
     console.print(_losses(plan))
+    _say(console, (*_cap_prices(plan), *_frontier(plan, besides.frontier), *_safer(plan, besides.safer or ())))
+    console.print(_addresses(besides.addresses))
     lines = (
-        *_relaxed(plan),
-        *_cap_prices(plan),
-        *_frontier(plan, besides.frontier),
-        *_safer(plan, besides.safer or ()),
-        *_addresses(besides.addresses),
+        *_records(besides.addresses),
         *_scores(plan),
         *_change(besides.steps),
         "facts",
         *map(_source, plan.sources),
         *(f"note: {printable(note)}" for note in plan.notes),
     )
+    _say(console, lines)
+
+
+def _say(console: Console, lines: Iterable[str]) -> None:
     for line in lines:
         console.print(Text(line), soft_wrap=True)
 
 
 def _pools(plan: Plan, besides: Besides) -> Table:
-    per_type = {each.instance_type: each for each in besides.addresses.types}
-    shown = table("AZ", "type", "count", "vCPU", "share", "USD/h", "interrupted a month", "addresses", "ENIs")
+    shown = table("AZ", "type", "count", "vCPU", "share", "USD/h", "interrupted a month")
     for planned in plan.pools:
-        held = per_type[planned.pool.type.name]
         name = besides.az_names.get(planned.pool.az_id)
         shown.add_row(
             f"{planned.pool.az_id}{f' ({name})' if name else ''}",
@@ -75,8 +80,6 @@ def _pools(plan: Plan, besides: Besides) -> Table:
             format_share(planned.capacity / plan.capacity),
             _price(planned),
             NO_FIGURE if planned.pool.interruption is None else format_share(planned.pool.interruption),
-            f"{held.addresses} of {held.most_addresses}",
-            f"{held.enis} of {held.most_enis}",
         )
     return shown
 
@@ -87,15 +90,21 @@ def _price(planned: PlannedPool) -> str:
     return f"{'~' if planned.pool.usd_is_estimate else ''}{planned.usd_per_hour:.3f}"
 
 
-def table(*headings: str, left: int = 2) -> Table:
-    """An empty table; the first `left` columns are words, the others figures."""
-    empty = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+def table(*headings: str, left: int = 2, wrap: bool = False) -> Table:
+    """An empty table of a width that a terminal has.
+
+    Args:
+        headings: of the columns.
+        left: so many columns, the first, are words, the others figures.
+        wrap: whether the words may be broken into lines.
+    """
+    empty = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for number, heading in enumerate(headings):
         empty.add_column(
             heading,
             justify="left" if number < left else "right",
-            no_wrap=number < left,
-            min_width=max(map(len, heading.split())),
+            no_wrap=number < left and not wrap,
+            min_width=_LEAST_WORDS if wrap and number < left else max(map(len, heading.split())),
         )
     return empty
 
@@ -154,7 +163,7 @@ def _relaxed(plan: Plan) -> Iterator[str]:
 def _cap_prices(plan: Plan) -> Iterator[str]:
     """Of each kind of cap as a whole; what the cap of a single family or AZ costs is in the JSON."""
     for price in plan.cap_prices:
-        if not price.key:
+        if not price.key and price.usd_per_hour >= _LEAST_USD:
             cap = format_share(price.cap)
             yield f"dropping the {price.group} cap of {cap} would save up to {price.usd_per_hour:.2f} USD/h"
 
@@ -190,7 +199,20 @@ def _safer(plan: Plan, kinds: Sequence[Safer]) -> Iterator[str]:
         yield f"{surviving}: {each.capacity:,.0f} {unit}{price}"
 
 
-def _addresses(addresses: Addresses) -> Iterator[str]:
+def _addresses(addresses: Addresses) -> Table:
+    """What an instance of each type is to hold, of what it can, and the records of all instances of the type."""
+    shown = table("type", "addresses of one", "ENIs of one", "DNS records", left=1)
+    for each in addresses.types:
+        shown.add_row(
+            each.instance_type,
+            f"{each.addresses} of {each.most_addresses}",
+            f"{each.enis} of {each.most_enis}",
+            f"{addresses.records_by_type[each.instance_type]:,}",
+        )
+    return shown
+
+
+def _records(addresses: Addresses) -> Iterator[str]:
     yield (
         f"{addresses.records:,} addresses with a DNS record each, one for {addresses.vcpus_per_address} vCPU; traffic "
         f"follows the vCPU within {format_share(addresses.unevenness)}"
