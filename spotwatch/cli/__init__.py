@@ -41,11 +41,12 @@ exit codes:
   1    the rehearsal, the check or the hook found a failure
   64   the command line is wrong
   65   an input file is wrong
-  69   the daemon or the metadata service is not there
+  69   the daemon, the metadata service or AWS is not there
   70   a bug in spotwatch
   73   a directory or file cannot be made or used
   74   the output cannot be written
   75   another daemon is running; try again later
+  77   AWS refuses: credentials or an IAM permission are missing
   78   the settings have mistakes
   130  interrupted (Ctrl-C)
   141  nobody reads the output any more (| head)

@@ -83,7 +83,7 @@ class InputError(SpotwatchError):
 
 
 class PlanInfeasible(SpotwatchError):
-    """No plan over Spot capacity pools does what is asked, or none was found; the message says what stands against it."""
+    """No plan over Spot capacity pools does what is asked, or none was found; the message says what is in the way."""
 
     exit_code = EX_DATAERR
 

@@ -106,14 +106,22 @@ def _impossible(limits: Limits) -> Bound:
     return Bound(proven(limits, prices), prices)
 
 
-def whole_bound(limits: Limits, goal: float) -> float:
-    """A lower bound for plans in whole instances at these limits; the search ends when it reaches `goal`.
+def whole_bound(limits: Limits, enough: float) -> Bound:
+    """A lower bound for plans in whole instances at these limits; the search ends when it reaches `enough`.
 
     It knows that a pool holds whole instances only, which for small demands is a lot; it is for the solver's own use.
     """
     search = _Search(limits, whole=True)
-    search.best(goal, None)
-    return search.value
+    prices = search.best(enough, None)
+    return Bound(search.value, prices)
+
+
+def surcharge(limits: Limits, prices: Prices, i: int) -> float:
+    """What a unit of a candidate costs besides its price for the AZ and the quota that it takes up."""
+    found = sum(prices.caps.get(name, 0.0) for cap in limits.shared[i] if (name := limits.names[cap])[0] is Group.AZ)
+    if limits.quota[i] >= 0:
+        found += prices.quotas.get(limits.quota_names[limits.quota[i]], 0.0) * limits.vcpus[i] / limits.weights[i]
+    return found
 
 
 def proven(limits: Limits, prices: Prices) -> float:

@@ -12,12 +12,13 @@ that has to survive a loss by also trying to buy more, within the slack.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from spotwatch.core.capacity import Group
 from spotwatch.core.errors import PlanInfeasible
 from spotwatch.pools.allocation import Allocation, Limits
-from spotwatch.pools.bound import lower_bound, whole_bound
+from spotwatch.pools.bound import Prices, lower_bound, surcharge, whole_bound
 from spotwatch.pools.exchange import deepen, improve
 from spotwatch.pools.greedy import start
 from spotwatch.pools.problem import Problem, Solution
@@ -28,7 +29,7 @@ CLOSE: Final = 0.0049
 _RESERVES: Final = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Shares of the slack that are bought so that more is left after a loss."""
 
-_EFFORT: Final = 8000
+_EFFORT: Final = 20_000
 """How many exchanges are looked for at most in the fourth step; each takes some 50 microseconds."""
 
 
@@ -58,9 +59,7 @@ def find(problem: Problem, *, effort: int = _EFFORT) -> Solution | None:
     if best is None:
         return None
     if effort:
-        best = _widened(best)
-        if not _close(best):
-            best = deepen(best, effort)
+        best = _refined(_widened(best), effort)
     return Solution(tuple(best.counts))
 
 
@@ -106,9 +105,27 @@ def _widened(allocation: Allocation) -> Allocation:
     return widened
 
 
-def _close(allocation: Allocation) -> bool:
-    """Whether nothing much better can be found."""
-    problem, goal = allocation.limits.problem, allocation.price * (1 - CLOSE)
+def _refined(allocation: Allocation, effort: int) -> Allocation:
+    """The fourth step, and before it a start that pays for the AZs and quotas what they are worth."""
+    limits, goal = allocation.limits, allocation.price * (1 - CLOSE)
+    problem = limits.problem
     if problem.survive:  # the limits are those of one amount that is bought; another may be cheaper
-        return lower_bound(problem, enough=goal).value >= goal
-    return whole_bound(allocation.limits, goal) >= goal
+        bound = lower_bound(problem, enough=goal)
+    else:
+        bound = whole_bound(limits, goal)
+    if bound.value >= goal:
+        return allocation
+    guided = _guided(limits, bound.prices)
+    if guided.sufficient() and guided.price < allocation.price:
+        allocation = guided
+    return deepen(allocation, effort)
+
+
+def _guided(limits: Limits, prices: Prices) -> Allocation:
+    """An allocation that buys first what is cheapest with the multipliers of AZs and quotas, which greedy cannot see."""
+    order = sorted(limits.order, key=lambda i: limits.units[i] + surcharge(limits, prices, i))
+    allocation = Allocation(limits)
+    allocation.restore(start(replace(limits, order=tuple(order))).counts)
+    if allocation.short <= limits.tolerance:
+        improve(allocation)
+    return allocation

@@ -24,13 +24,15 @@ exit codes:
   1   (check) AWS would refuse the configuration
   64  something is asked for that does not exist or cannot be
   65  a file is wrong, or no plan does what is asked
-  69  AWS cannot be reached
+  69  AWS cannot be reached, or does not answer as it should
+  73  the report cannot be written
   77  AWS refuses: the IAM action is named
 
 examples:
   spotwatch pools --region ap-northeast-1 --class c --vcpus 1000
   spotwatch pools --region ap-northeast-1 --class c --vcpus 1000 --live
-  spotwatch pools --region us-east-1 --class c --vcpus 1000 --live --survive type
+  spotwatch pools --region us-east-1 --class c --vcpus 1000 --live \\
+      --survive type
   spotwatch pools --region us-east-1 --class m --vcpus 500 --live \\
       --mode aligned --format ec2-fleet > fleet.json
   spotwatch pools check fleet.json

@@ -35,7 +35,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     output = group.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="the plan as JSON")
     output.add_argument(
-        "--format", choices=configuration.FORMATS, help="the configuration that creates the plan, validated"
+        "--format",
+        choices=configuration.FORMATS,
+        metavar="FORMAT",
+        help=f"the configuration that creates the plan, validated: {', '.join(configuration.FORMATS)}",
     )
     group.add_argument("--html", type=Path, metavar="FILE", help="write a report to look at in a browser, too")
     group.add_argument(

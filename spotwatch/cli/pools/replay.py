@@ -37,7 +37,7 @@ exit codes:
 
 examples:
   spotwatch pools replay --trace spot_traces.csv
-  spotwatch pools replay --trace spot_traces.csv --pools 10 --over-provisioning 1.1
+  spotwatch pools replay --trace spot_traces.csv --pools 10 --draws 20
   spotwatch pools replay --trace spot_traces.csv --soft-cap 20% --json
   spotwatch pools --region us-east-1 --class c --vcpus 1000 --json > plan.json
   spotwatch pools replay --trace spot_traces.csv --plan plan.json
