@@ -29,7 +29,7 @@ CLOSE: Final = 0.0049
 _RESERVES: Final = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Shares of the slack that are bought so that more is left after a loss."""
 
-_EFFORT: Final = 20_000
+_EFFORT: Final = 6000
 """How many exchanges are looked for at most in the fourth step; each takes some 50 microseconds."""
 
 
@@ -109,10 +109,8 @@ def _refined(allocation: Allocation, effort: int) -> Allocation:
     """The fourth step, and before it a start that pays for the AZs and quotas what they are worth."""
     limits, goal = allocation.limits, allocation.price * (1 - CLOSE)
     problem = limits.problem
-    if problem.survive:  # the limits are those of one amount that is bought; another may be cheaper
-        bound = lower_bound(problem, enough=goal)
-    else:
-        bound = whole_bound(limits, goal)
+    # Where something is to survive, the limits are those of one amount that is bought; another may be cheaper.
+    bound = lower_bound(problem, enough=goal) if problem.survive else whole_bound(limits, goal)
     if bound.value >= goal:
         return allocation
     guided = _guided(limits, bound.prices)
@@ -122,7 +120,7 @@ def _refined(allocation: Allocation, effort: int) -> Allocation:
 
 
 def _guided(limits: Limits, prices: Prices) -> Allocation:
-    """An allocation that buys first what is cheapest with the multipliers of AZs and quotas, which greedy cannot see."""
+    """Bought in the order of price and the multipliers of AZs and quotas, which greedy alone cannot see."""
     order = sorted(limits.order, key=lambda i: limits.units[i] + surcharge(limits, prices, i))
     allocation = Allocation(limits)
     allocation.restore(start(replace(limits, order=tuple(order))).counts)
