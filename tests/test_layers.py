@@ -17,12 +17,13 @@ ROOMS: dict[str, set[str]] = {
     "hooks": {"core"},
     "simulate": {"core"},
     "ship": {"core"},
+    "pools": {"core"},
     "aws": {"core"},
     "host": {"core"},
     "config": {"core"},
     "log": {"core"},
     "daemon": {"core", "watch", "drain", "log"},
-    "cli": {"core", "watch", "drain", "hooks", "simulate", "ship", "aws", "host", "config", "log", "daemon"},
+    "cli": {"core", "watch", "drain", "hooks", "simulate", "ship", "pools", "aws", "host", "config", "log", "daemon"},
     "__main__": {"cli"},
 }
 """Each room, and the rooms that it may know besides itself. The package itself (its version) is known to all."""
@@ -31,6 +32,7 @@ LIBRARIES: dict[str, set[str]] = {
     "watch": {"httpx", "httpcore"},
     "simulate": {"rich", "moto", "werkzeug"},
     "ship": {"zstandard", "xxhash", "yaml"},
+    "pools": {"jinja2", "yaml", "botocore", "cfnlint"},
     "aws": {"boto3", "botocore", "tenacity", "httpx"},
     "log": {"structlog"},
     "cli": {"rich"},

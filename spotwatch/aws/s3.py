@@ -4,14 +4,13 @@ What this survives:
 
 - Two that store one object: both the single request and the end of a multipart upload say `If-None-Match: *`.
 - A request that was carried out although its answer got lost: it is found to be there, as if another had stored it.
-- A part that is damaged on its way: each goes with its CRC-32 and its MD5, since servers check the one or the other,
-  and is sent again.
+- A part that is damaged on its way: each goes with its CRC-32, and the signature covers its SHA-256 (`Session` sees to
+  that), which servers check that know no CRC; and is sent again.
 - A connection that breaks while an object is read: it is read in ranges, and only the broken one is asked for again.
 - Uploads that a dead process has begun: they are aborted before the object is begun anew, as nobody else would.
 """
 
 import base64
-import hashlib
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -34,9 +33,9 @@ from spotwatch.core.errors import (
 )
 from spotwatch.core.stored import Stored
 
-PART_BYTES: Final = 8 * 1024 * 1024
+PART_BYTES: Final = 5 * 1024 * 1024
 """Of one part, and of one range that is read; S3 wants parts of 5 MiB to 5 GiB, 10,000 of them at most, which is
-80 GB with these: more than a bundle ever is."""
+50 GB with these: more than a bundle ever is."""
 
 SENDERS: Final = 3
 """Parts on their way at a time: with compressed logs the CPU is busy long before the network is."""
@@ -281,8 +280,7 @@ def _parts(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _checksums(data: bytes) -> dict[str, str]:
-    md5 = hashlib.md5(data, usedforsecurity=False).digest()
-    return {"ChecksumCRC32": _base64(zlib.crc32(data)), "ContentMD5": base64.b64encode(md5).decode()}
+    return {"ChecksumCRC32": _base64(zlib.crc32(data))}
 
 
 def _base64(crc: int) -> str:

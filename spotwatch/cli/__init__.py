@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "status": "show what the daemon sees now, and the last drain's report",
     "drain": "run the hooks of an event now, by hand",
     "history": "show past drains",
+    "pools": "plan capacity over many Spot capacity pools, check a configuration, replay a plan",
     "hook": "run one of the built-in hooks by hand",
     "ship": "ship what is left on log volumes, in a batch or by hand",
     "logs": "list and read what was shipped",

@@ -41,7 +41,7 @@ exit codes:
 
 examples:
   spotwatch volumes
-  spotwatch volumes --json | jq -r '.volumes[] | select(.state == "quarantined") | .id'
+  spotwatch volumes --json | jq -r '.volumes[].id'
   spotwatch volumes --alarm-age 1d --alarm-count 10 --metric
 """
 

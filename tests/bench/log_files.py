@@ -47,7 +47,10 @@ def json_lines(rng: random.Random, time: datetime) -> str:
 
 def syslog(rng: random.Random, time: datetime) -> str:
     """RFC 3164, as syslog daemons write it to files."""
-    host, program = f"ip-10-0-{rng.randrange(8)}-{rng.randrange(256)}", rng.choice(("kernel", "sshd", "systemd", "cron"))
+    host, program = (
+        f"ip-10-0-{rng.randrange(8)}-{rng.randrange(256)}",
+        rng.choice(("kernel", "sshd", "systemd", "cron")),
+    )
     return f"{time:%b %d %H:%M:%S} {host} {program}[{rng.randrange(32768)}]: {rng.choice(MESSAGES)} {rng.random()}\n"
 
 
@@ -61,7 +64,9 @@ def logfmt(rng: random.Random, time: datetime) -> str:
 
 def stack_traces(rng: random.Random, time: datetime) -> str:
     """Java: a line, and now and then an exception over many."""
-    first = f"{time:%Y-%m-%d %H:%M:%S,%f} ERROR [worker-{rng.randrange(64)}] c.e.o.OrderService - {rng.getrandbits(48):x}\n"
+    first = (
+        f"{time:%Y-%m-%d %H:%M:%S,%f} ERROR [worker-{rng.randrange(64)}] c.e.o.OrderService - {rng.getrandbits(48):x}\n"
+    )
     if rng.random() < 0.8:
         return first.replace("ERROR", "INFO ")
     frames = (f"\tat com.example.orders.Service{rng.randrange(40)}.handle(Service.java:{rng.randrange(900)})\n"
