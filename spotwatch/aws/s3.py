@@ -37,7 +37,7 @@ PART_BYTES: Final = 5 * 1024 * 1024
 """Of one part, and of one range that is read; S3 wants parts of 5 MiB to 5 GiB, 10,000 of them at most, which is
 50 GB with these: more than a bundle ever is."""
 
-SENDERS: Final = 3
+SENDERS: Final = 2
 """Parts on their way at a time: with compressed logs the CPU is busy long before the network is."""
 
 SENT_AT_MOST: Final = 4
@@ -174,7 +174,7 @@ class Bucket:
 
     def _put_whole(self, key: str, data: bytes) -> bool:
         whole = {"Bucket": self._bucket, "Key": self._prefix + key, "IfNoneMatch": "*"}
-        told = {**whole, **_checksums(data), **self._options.parameters()}
+        told = {**whole, "ChecksumAlgorithm": "CRC32", **_checksums(data), **self._options.parameters()}
         try:
             _undamaged(lambda: self._s3.call("PutObject", Body=data, **told))
         except AwsConflict:

@@ -269,6 +269,9 @@ class Api:
             seen.add(token)
 
 
+_REQUEST_IDS: Final = frozenset({"x-amz-request-id", "x-amzn-requestid"})
+
+
 def _check_answer(operation_model: OperationModel, response_dict: Mapping[str, Any], **_others: object) -> None:
     """Refuse what is no answer of AWS, before botocore parses it (its event `before-parse`).
 
@@ -277,15 +280,24 @@ def _check_answer(operation_model: OperationModel, response_dict: Mapping[str, A
     Raises:
         ResponseParserError: the body is not what the operation answers with.
     """
-    shape = operation_model.output_shape
-    if response_dict["status_code"] >= 300 or shape is None or not shape.members:
+    if response_dict["status_code"] >= 300:
         return
+    shape = operation_model.output_shape
     service, body = operation_model.service_model, response_dict["body"]
     protocol = getattr(service, "resolved_protocol", service.metadata["protocol"])  # older versions: the latter only
     if protocol in ("ec2", "query"):
         _check_root(body, f"{operation_model.name}Response")
-    elif protocol == "json" and body:
+    elif protocol == "rest-xml":
+        _check_request_id(response_dict["headers"])
+    elif protocol == "json" and shape is not None and shape.members and body:
         _check_object(body)
+
+
+def _check_request_id(headers: Mapping[str, str]) -> None:
+    """S3 numbers every answer, whatever its body is; a web page without a number comes from something between."""
+    is_page = str(headers.get("content-type", "")).startswith("text/html")
+    if is_page and not any(name.lower() in _REQUEST_IDS for name in headers):
+        raise ResponseParserError("a web page answers")
 
 
 def _check_root(body: bytes, name: str) -> None:

@@ -27,9 +27,9 @@ from zstandard import ZstdCompressionParameters, ZstdCompressor, ZstdDecompresso
 
 from spotwatch.ship.tree import LogFile, Tree, Unreadable
 
-PIECE_BYTES: Final = 4 * 1024 * 1024
-"""The most that one frame holds of a file: what is in memory is a few of these, whatever the files are. Twice as much
-makes objects smaller by less than 1 %."""
+PIECE_BYTES: Final = 1024 * 1024
+"""The most that one frame holds of a file: what is in memory is a few of these, whatever the files are. Eight times as
+much makes objects smaller by less than 1 %: zstd looks back half of this at its low levels."""
 
 BUNDLE_BYTES: Final = 512 * 1024 * 1024
 """The most that one object holds, before compression: few objects, and none that takes long to send again."""

@@ -107,7 +107,7 @@ class TestDamage:
         assert bucket(cloud).find("key") is None
         assert uploads(cloud) == []
 
-    def test_is_looked_for_by_crc32_and_md5_of_each_part_and_crc32_of_the_whole(self, cloud: Cloud) -> None:
+    def test_is_looked_for_by_the_crc32_of_each_part_and_of_the_whole(self, cloud: Cloud) -> None:
         bucket(cloud).put("key", [LARGE])
         parts = [call for call in cloud.aws.calls if call.name == "s3:UploadPart"]
         (completion,) = [call for call in cloud.aws.calls if call.name == "s3:CompleteMultipartUpload"]

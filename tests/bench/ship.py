@@ -30,7 +30,7 @@ from tests.radosgw import MISSING, Gateway, gateway
 
 BUCKET: Final = "shipped"
 SMALL_FILES: Final = 2000
-LOOK_SECONDS: Final = 0.02
+LOOK_SECONDS: Final = 0.05
 """Between two looks at the memory of the processes."""
 
 READ_BACK: Final = """
@@ -69,7 +69,7 @@ class Run:
     Attributes:
         seconds: from start to end.
         cpu: seconds of the process and all its children.
-        memory: bytes resident at most, of the process and all its children together.
+        memory: bytes resident at most, of the process and all its children together; what they share counts once.
         stored: bytes in the bucket afterwards.
     """
 
@@ -160,9 +160,9 @@ def measured(argv: Sequence[str], environment: Mapping[str, str], server: Gatewa
 
 
 def resident(pid: int) -> int:
-    """Bytes, of a process and of all that it has started; what two of them share is counted twice."""
+    """Bytes, of a process and of all that it has started; what several of them share is counted once (proc_pid_smaps(5))."""
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+        told = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
         children = [
             int(child)
             for task in Path(f"/proc/{pid}/task").iterdir()
@@ -170,7 +170,8 @@ def resident(pid: int) -> int:
         ]
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    return pages * os.sysconf("SC_PAGE_SIZE") + sum(map(resident, children))
+    share = told.partition("\nPss:")[2].split()
+    return (int(share[0]) * 1024 if share else 0) + sum(map(resident, children))
 
 
 def client(server: Gateway):  # type: ignore[no-untyped-def]  # boto3 makes its classes at run time

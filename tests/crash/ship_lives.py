@@ -47,6 +47,7 @@ class Cloud:
         self._aws = aws
         self._images: dict[str, Path] = {}
         self._loops: dict[str, str] = {}
+        self._used: set[str] = set()
         self._lock = Lock()
         self.ec2: Any = boto3.client("ec2")
         aws.world.on_attached = self._attached
@@ -72,6 +73,12 @@ class Cloud:
         told = self.ec2.describe_volumes(Filters=[{"Name": "volume-id", "Values": [volume]}])["Volumes"]
         return dict(told[0]) if told else None
 
+    def close(self) -> None:
+        """Leave the loop devices as they were. Not earlier: who still reads one has made it read-only."""
+        for loop in self._used:
+            if not Path(f"/sys/block/{Path(loop).name}/loop/backing_file").exists():
+                _set_writable(loop)
+
     def _attached(self, volume: str, instance: str, _: str) -> None:
         if volume not in self._images:
             return  # a root volume
@@ -80,6 +87,7 @@ class Cloud:
         _set_writable(loop)
         with self._lock:
             self._loops[volume] = loop
+            self._used.add(loop)
         (self.devices / instance).mkdir(exist_ok=True, parents=True)
         (self.devices / instance / volume).symlink_to(loop)
 
@@ -89,7 +97,6 @@ class Cloud:
         with self._lock:
             loop = self._loops.pop(volume, "")
         if loop:
-            _set_writable(loop)
             subprocess.run(["losetup", "--detach", loop], check=True)  # or later, when nobody reads it any more
 
 
@@ -104,9 +111,11 @@ def cloud(directory: Path) -> Iterator[Cloud]:
     with StrictAws() as aws:
         environment = dict(os.environ)
         os.environ.update(aws.environment())
+        made = Cloud(aws, directory)
         try:
-            yield Cloud(aws, directory)
+            yield made
         finally:
+            made.close()
             os.environ.clear()
             os.environ.update(environment)
 

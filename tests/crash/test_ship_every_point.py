@@ -29,9 +29,6 @@ pytestmark = [
 AT_ONCE = 2
 """Volumes side by side: each takes a core for most of its time."""
 
-STEP = 5
-"""Of the points that are tried in the shorter test."""
-
 Trial = Callable[[Iterable[Crash]], list[Story]]
 
 
@@ -86,17 +83,10 @@ def test_a_life_without_a_crash_reaches_every_effect(trial: Trial) -> None:
         assert f"before {effect}" in reached or f"of {effect}" in reached or f"the qemu {effect}" in reached, effect
 
 
-def test_it_survives_death_at_some_points(trial: Trial, capsys: pytest.CaptureFixture[str]) -> None:
-    numbers = points(trial)
-    crashes = [Crash(n, end, elsewhere=end != "reader") for end in ("all", "reader", "stop") for n in numbers[1::STEP]]
-    told(trial(crashes), capsys)
-
-
 def test_two_hosts_that_begin_at_once_ship_it_once(trial: Trial) -> None:
     trial([Crash(end="both")] * 4)
 
 
-@pytest.mark.exhaustive
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["same host", "other host"])
 @pytest.mark.parametrize("end", ["all", "reader"])
 def test_it_survives_death_at_every_point(
@@ -105,7 +95,6 @@ def test_it_survives_death_at_every_point(
     told(trial([Crash(n, end, elsewhere) for n in points(trial)]), capsys)
 
 
-@pytest.mark.exhaustive
 def test_a_worker_that_wakes_up_after_another_has_taken_over_does_no_harm(
     trial: Trial, capsys: pytest.CaptureFixture[str]
 ) -> None:
