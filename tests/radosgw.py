@@ -14,17 +14,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-import pytest
-
-if TYPE_CHECKING:
-    from spotwatch.aws.s3 import Bucket
-    from spotwatch.aws.session import Api
+from typing import Final
 
 PROGRAMS: Final = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
 
 MISSING: Final = [program for program in PROGRAMS if shutil.which(program) is None]
+
+WHY_NOT: Final = f"not installed: {', '.join(MISSING)} (apt: radosgw ceph-mon ceph-osd ceph-common)" if MISSING else ""
+"""Why there can be no such server here; empty if there can."""
 
 USER: Final = "tester"
 ACCESS_KEY: Final = "AKIATESTTESTTESTTEST"
@@ -194,33 +191,3 @@ def _await(running: Gateway, server: subprocess.Popen[bytes]) -> None:
         else:
             return
     raise AssertionError("radosgw takes no connections")
-
-
-@pytest.fixture(scope="session")
-def radosgw() -> Iterator[Gateway]:
-    """One server for all tests; each has a bucket of its own."""
-    if MISSING:
-        pytest.skip(f"not installed: {', '.join(MISSING)} (Debian's packages radosgw, ceph-mon, ceph-osd, ceph-common)")
-    with gateway() as running:
-        yield running
-
-
-@pytest.fixture
-def radosgw_s3(radosgw: Gateway, monkeypatch: pytest.MonkeyPatch) -> "Api":
-    """Our client of it."""
-    from spotwatch.aws.session import Session
-    from spotwatch.host.clock import Clock
-
-    for name, value in radosgw.environment().items():
-        monkeypatch.setenv(name, value)
-    return Session(Clock(), patience=20).api("s3")
-
-
-@pytest.fixture
-def radosgw_bucket(radosgw_s3: "Api") -> "Bucket":
-    """An empty bucket of it."""
-    from spotwatch.aws.s3 import Bucket
-
-    name = f"b-{uuid.uuid4()}"
-    radosgw_s3.call("CreateBucket", Bucket=name)
-    return Bucket(radosgw_s3, name, "some/prefix")

@@ -103,7 +103,8 @@ class Services:
     def report_so_far(self) -> str:
         """The report of our drain as the daemon's journal has it."""
         from spotwatch.cli.running_drain import report_of_running
-        from spotwatch.host.journal import Access, Journal
+        from spotwatch.host.journal import Journal
+        from spotwatch.host.journal_file import Access
 
         directory = self.environment.get("SPOTWATCH_STATE_DIRECTORY", "")
         if not directory:

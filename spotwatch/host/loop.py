@@ -9,7 +9,6 @@ import errno
 import fcntl
 import os
 import struct
-import sys
 from collections.abc import Iterator
 
 _LOOP_CTL_GET_FREE = 0x4C82
@@ -51,8 +50,8 @@ def _attach(file: int, flags: int) -> tuple[str, int]:
         descriptor = os.open(device, os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.ioctl(descriptor, _LOOP_CONFIGURE, config)
-            # It stays when a device was made read-only and nobody took that back, whatever file is behind it now.
-            fcntl.ioctl(descriptor, _BLKROSET, int(bool(flags & _LO_FLAGS_READ_ONLY)).to_bytes(4, sys.byteorder))
+            if not flags & _LO_FLAGS_READ_ONLY:  # somebody may have said so before, of another file behind it
+                fcntl.ioctl(descriptor, _BLKROSET, bytes(4))
         except OSError as error:
             os.close(descriptor)
             if error.errno != errno.EBUSY:

@@ -41,8 +41,8 @@ LEVEL: Final = 1
 """Of zstd. On logs level 3 is no smaller with frames of this size, and takes twice the time."""
 
 HASH_LOG: Final = 12
-"""Of zstd's table of what it has seen. With 16 KiB it stays in the processor's first cache; level 1's own 64 KiB make logs
-no smaller, and take a fifth more time on a busy machine."""
+"""Of zstd's table of what it has seen: 16 KiB stay in the processor's first cache. The 64 KiB that are level 1's own
+make logs no smaller, and take a fifth more time."""
 
 INDEX_MAGIC: Final = 0x184D2A5A
 """A skippable frame, which decompressors pass over."""
@@ -186,7 +186,7 @@ class Packer:
         self._tree = tree
         self._ahead = workers + 1
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="pack")
-        self._compressors = local()
+        self._own = local()
 
     def __enter__(self) -> "Packer":
         return self
@@ -227,23 +227,36 @@ class Packer:
 
     def _compress(self, piece: Piece) -> _Read:
         runs, lost = self._read(piece)
-        compress = self._compressor().compress
+        compress = self._compressor.compress
         return _Read(tuple((_frame(piece.file, start, data), compress(data)) for start, data in runs), tuple(lost))
 
-    def _read(self, piece: Piece) -> tuple[list[tuple[int, bytes]], list[Unreadable]]:
-        """The runs of a piece that can be read, and what cannot."""
+    def _read(self, piece: Piece) -> "_Runs":
+        """The runs of a piece that can be read, until this thread reads the next one; and what cannot."""
         try:
             with self._tree.open(piece.file.path) as file:
-                return _read(file, piece)
+                return _read(file, piece, self._buffer)
         except OSError as error:
             return [], [Unreadable(piece.file.path, _reason(piece.start, piece.end, error))]
 
+    @property
     def _compressor(self) -> ZstdCompressor:
         """A thread's own: one may not be shared, and to make one a frame costs more than small files do."""
-        if not hasattr(self._compressors, "one"):
-            self._compressors.one = ZstdCompressor(compression_params=_parameters())
-        one: ZstdCompressor = self._compressors.one
+        if not hasattr(self._own, "compressor"):
+            self._own.compressor = ZstdCompressor(compression_params=_parameters())
+        one: ZstdCompressor = self._own.compressor
         return one
+
+    @property
+    def _buffer(self) -> memoryview:
+        """A thread's own: to have new memory from the kernel for each piece costs as much as to read it."""
+        if not hasattr(self._own, "buffer"):
+            self._own.buffer = memoryview(bytearray(PIECE_BYTES))
+        one: memoryview = self._own.buffer
+        return one
+
+
+_Runs = tuple[Sequence[tuple[int, bytes | memoryview]], Sequence[Unreadable]]
+"""Where each run begins in its file, and its bytes; and what could not be read."""
 
 
 def _parameters() -> ZstdCompressionParameters:
@@ -252,23 +265,23 @@ def _parameters() -> ZstdCompressionParameters:
     )
 
 
-def _frame(file: LogFile, start: int, data: bytes) -> Frame:
+def _frame(file: LogFile, start: int, data: bytes | memoryview) -> Frame:
     return Frame(file.path, file.inode, start, start + len(data), 0, 0, xxh128_hexdigest(data))
 
 
-def _read(file: BinaryIO, piece: Piece) -> tuple[list[tuple[int, bytes]], list[Unreadable]]:
-    """The runs of a piece that can be read, and what cannot."""
+def _read(file: BinaryIO, piece: Piece, buffer: memoryview) -> _Runs:
+    length = piece.end - piece.start
     try:
         file.seek(piece.start)
-        data = file.read(piece.end - piece.start)
+        data = buffer[: file.readinto(buffer[:length])]  # type: ignore[attr-defined]  # typeshed's BinaryIO has none
     except OSError:
         return _read_around_errors(file, piece)
-    short = piece.end - piece.start - len(data)
+    short = length - len(data)
     lost = [Unreadable(piece.file.path, f"it ends {short} bytes before its size says")] if short else []
     return [(piece.start, data)], lost
 
 
-def _read_around_errors(file: BinaryIO, piece: Piece) -> tuple[list[tuple[int, bytes]], list[Unreadable]]:
+def _read_around_errors(file: BinaryIO, piece: Piece) -> _Runs:
     runs: list[tuple[int, bytearray]] = []
     lost: list[Unreadable] = []
     for start in range(piece.start, piece.end, BLOCK_BYTES):

@@ -10,7 +10,7 @@ from typing import Final
 BEGINNING: Final = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 
 POOL_BYTES: Final = 8 * 1024 * 1024
-"""Different text of each format; a longer file repeats it, far beyond what a compressor looks back at its low levels."""
+"""Different text of each format; a longer file repeats it, from further away than a quick compressor looks back."""
 
 PATHS: Final = ("/", "/login", "/api/v1/orders", "/api/v1/orders/{}/items", "/static/app.{}.js", "/search?q={}")
 AGENTS: Final = (
@@ -57,7 +57,8 @@ def syslog(rng: random.Random, time: datetime) -> str:
 def logfmt(rng: random.Random, time: datetime) -> str:
     """What Go programs write."""
     return (
-        f'ts={time:%Y-%m-%dT%H:%M:%S.%fZ} caller=server.go:{rng.randrange(900)} level=info msg="{rng.choice(MESSAGES)}" '
+        f"ts={time:%Y-%m-%dT%H:%M:%S.%fZ} caller=server.go:{rng.randrange(900)} level=info "
+        f'msg="{rng.choice(MESSAGES)}" '
         f"peer=10.0.{rng.randrange(256)}.{rng.randrange(256)}:{rng.randrange(65536)} took={rng.random() * 80:.6f}ms\n"
     )
 
