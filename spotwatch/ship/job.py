@@ -154,8 +154,12 @@ class Shipper(Protocol):
         """
         ...
 
-    def verify(self, manifest: Manifest) -> None:
+    def verify(self, manifest: Manifest, *, renew: Callable[[], None]) -> None:
         """Read everything back.
+
+        Args:
+            manifest: of what was stored.
+            renew: as for `ship`; reading back may take as long.
 
         Raises:
             DestinationError: something is not there, or not what was stored.
@@ -226,7 +230,7 @@ class Job:
             return self._end(self._released(self._look(volume), written))
         self._renew(volume, lease)
         key = self._shipper.publish(manifest)
-        self._shipper.verify(manifest)
+        self._shipper.verify(manifest, renew=self._renewal(volume, lease))
         self._renew(volume, lease)
         written = self._mark(volume, manifest, key)
         done = self._end(self._released(self._look(volume), written))

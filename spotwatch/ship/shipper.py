@@ -219,20 +219,31 @@ def look_for_all(manifest: Manifest, destination: Destination) -> None:
             raise DestinationError(f"{destination.url}/{told.key} {what}", hint="see what has changed it")
 
 
-def verify(manifest: Manifest, destination: Destination) -> None:
+def verify(manifest: Manifest, destination: Destination, *, renew: Callable[[], None] = lambda: None) -> None:
     """Read everything back: every object's checksum, and every frame's content.
+
+    Args:
+        manifest: of what was stored.
+        destination: where.
+        renew: is called after each chunk.
 
     Raises:
         DestinationError: something is not there, or not what was stored.
     """
     for told in manifest.objects:
-        measured = _Measured(destination.read(told.key))
+        measured = _Measured(_telling(destination.read(told.key), renew))
         try:
             _unpack_all(told.frames, measured)
         except ValueError as error:
             raise DestinationError(f"{destination.url}/{told.key}: {error}", hint="see what has changed it") from None
         if measured.digest.hexdigest() != told.sha256:
             raise DestinationError(f"{destination.url}/{told.key}: the checksum is another one than was stored")
+
+
+def _telling(chunks: Iterable[bytes], tell: Callable[[], None]) -> Iterator[bytes]:
+    for chunk in chunks:
+        tell()
+        yield chunk
 
 
 def _unpack_all(frames: Iterable[Frame], chunks: Iterable[bytes]) -> None:

@@ -78,11 +78,12 @@ class Shelf:
             manifest = Manifest.decode(self.objects[key])
         except ValueError as error:
             raise DestinationError(f"{key}: {error}") from None
-        self.verify(manifest)
+        self.verify(manifest, renew=lambda: None)
         return manifest
 
-    def verify(self, manifest: Manifest) -> None:
+    def verify(self, manifest: Manifest, *, renew: Callable[[], None]) -> None:
         self._refuse()
+        renew()
         for told in manifest.objects:
             found = self.objects.get(told.key)
             if found is None or hashlib.sha256(found).hexdigest() != told.sha256:

@@ -87,9 +87,9 @@ class WorkerShipper:
         shipper.look_for_all(manifest, self._destination)
         return manifest
 
-    def verify(self, manifest: Manifest) -> None:
+    def verify(self, manifest: Manifest, *, renew: Callable[[], None] = lambda: None) -> None:
         """See `Shipper.verify`."""
-        shipper.verify(manifest, self._destination)
+        shipper.verify(manifest, self._destination, renew=renew)
 
 
 @contextmanager
