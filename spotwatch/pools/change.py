@@ -4,7 +4,7 @@ First as much as possible of what runs is kept, then what is missing is planned 
 are started and stopped; among such plans the objective decides.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,6 +12,7 @@ from spotwatch.core.errors import PlanInfeasible
 from spotwatch.pools.allocation import Allocation, Limits
 from spotwatch.pools.exchange import improve
 from spotwatch.pools.greedy import fill, start
+from spotwatch.pools.plan import PlannedPool
 from spotwatch.pools.problem import Problem, Solution
 from spotwatch.pools.solver import readings
 
@@ -88,14 +89,10 @@ def changed_vcpus(problem: Problem, counts: Sequence[int], running: Sequence[int
     )
 
 
-def steps(problem: Problem, solution: Solution, existing: Existing) -> tuple[Step, ...]:
-    """What to start and what to stop, the largest first; what runs outside of the candidates is stopped."""
-    wanted = {
-        (each.pool.az_id, each.pool.type.name): count
-        for each, count in zip(problem.candidates, solution.counts, strict=True)
-    }
-    pools = {*(pool for pool, count in wanted.items() if count), *existing}
-    found = [Step(*pool, wanted.get(pool, 0) - existing.get(pool, 0)) for pool in pools]
+def steps(pools: Iterable[PlannedPool], existing: Existing) -> tuple[Step, ...]:
+    """What to start and what to stop for a plan, the largest first; what runs outside of it is stopped."""
+    wanted = {(each.pool.az_id, each.pool.type.name): each.count for each in pools}
+    found = [Step(*pool, wanted.get(pool, 0) - existing.get(pool, 0)) for pool in {*wanted, *existing}]
     return tuple(
         sorted(
             (step for step in found if step.count),

@@ -7,6 +7,7 @@ import pytest
 from spotwatch.core.capacity import Group
 from spotwatch.core.errors import PlanInfeasible
 from spotwatch.pools.change import Existing, Step, changed_vcpus, solve_change, steps
+from spotwatch.pools.plan import PlannedPool
 from spotwatch.pools.problem import Problem, Solution
 from spotwatch.pools.solver import solve
 from tests.pools.data import needs_data
@@ -28,11 +29,16 @@ def running(problem: Problem, solution: Solution) -> Existing:
     }
 
 
+def planned(problem: Problem, solution: Solution) -> list[PlannedPool]:
+    counted = zip(solution.counts, problem.candidates, strict=True)
+    return [PlannedPool(each.pool, count, each.weight) for count, each in counted if count]
+
+
 def test_a_plan_that_runs_is_left_alone() -> None:
     problem = reference()
     solution = solve(problem)
     assert solve_change(problem, running(problem, solution)) == solution
-    assert steps(problem, solution, running(problem, solution)) == ()
+    assert steps(planned(problem, solution), running(problem, solution)) == ()
 
 
 def test_what_is_missing_is_started_and_nothing_is_stopped() -> None:
@@ -42,7 +48,7 @@ def test_what_is_missing_is_started_and_nothing_is_stopped() -> None:
     after = solve_change(larger, running(problem, before))
     assert violations(larger, after) == []
     assert 200 <= changed_vcpus(larger, after.counts, before.counts) <= 224
-    assert all(step.count > 0 for step in steps(larger, after, running(problem, before)))
+    assert all(step.count > 0 for step in steps(planned(larger, after), running(problem, before)))
 
 
 def test_what_is_too_much_is_stopped_and_hardly_anything_started() -> None:
@@ -68,7 +74,7 @@ def test_what_runs_elsewhere_is_stopped() -> None:
     problem = reference()
     elsewhere = {("use1-az9", "c3.large"): 3}
     solution = solve_change(problem, elsewhere)
-    assert Step("use1-az9", "c3.large", -3) in steps(problem, solution, elsewhere)
+    assert Step("use1-az9", "c3.large", -3) in steps(planned(problem, solution), elsewhere)
 
 
 def test_what_cannot_be_planned_at_all_is_refused() -> None:

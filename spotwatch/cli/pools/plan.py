@@ -18,7 +18,7 @@ from spotwatch.host.files import write_atomically
 from spotwatch.pools.addresses import VCPUS_PER_ADDRESS, addresses
 from spotwatch.pools.age import warnings
 from spotwatch.pools.candidates import candidates
-from spotwatch.pools.change import Existing, Step
+from spotwatch.pools.change import Existing, steps
 from spotwatch.pools.comparison import safer
 from spotwatch.pools.demand import Demand, Mode, Weights
 from spotwatch.pools.document import Besides, document
@@ -111,7 +111,7 @@ def _besides(arguments: Namespace, planned: _Planned) -> Besides:
     return Besides(
         addresses(planned.made, arguments.vcpus_per_address),
         planned.market.az_names,
-        _steps(planned.made, planned.running),
+        None if planned.running is None else steps(planned.made.pools, planned.running),
         planned.frontier(),
         tuple(compared) if arguments.compare else None,
     )
@@ -127,19 +127,6 @@ def _factors(arguments: Namespace, asked: Demand) -> Mapping[str, float] | None:
     if asked.weights is not Weights.PERFORMANCE:
         raise UsageError("--performance says what performance is", hint="add --weights performance")
     return read_factors(arguments.performance)
-
-
-def _steps(made: Plan, running: Existing | None) -> tuple[Step, ...] | None:
-    """What to start and what to stop, the largest first."""
-    if running is None:
-        return None
-    wanted = {(pool.pool.az_id, pool.pool.type.name): pool.count for pool in made.pools}
-    steps = [Step(*pool, wanted.get(pool, 0) - running.get(pool, 0)) for pool in {**wanted, **running}]
-    return tuple(
-        sorted(
-            (step for step in steps if step.count), key=lambda step: (-abs(step.count), step.az_id, step.instance_type)
-        )
-    )
 
 
 def _write_report(path: Path | None, planned: _Planned) -> None:
