@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 ZONE = "eu-west-1a"
 OTHER_ZONE = "eu-west-1b"
 IMAGE = "ami-760aaa0f"
-"""One of moto's, with the root device /dev/xvda."""
+"""One of moto's; where moto loads its images, its root device is /dev/xvda."""
 
 BUCKET = "a-bucket"
 
@@ -107,9 +107,13 @@ def manual_clock() -> ManualClock:
 
 @pytest.fixture
 def cloud(manual_clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    """AWS as it is when nobody has used it yet; every client in this process and its children talks to it."""
+    """AWS as it is when nobody has used it yet; every client in this process and its children talks to it.
+
+    Without the thousand images that moto knows, which take longer than most tests: a root device is /dev/sda1.
+    """
     from spotwatch.simulate.strict_aws import StrictAws
 
+    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
     with StrictAws(clock=manual_clock.now) as aws:
         for name, value in aws.environment().items():
             monkeypatch.setenv(name, value)

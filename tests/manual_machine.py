@@ -2,7 +2,7 @@
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from signal import SIGKILL, SIGTERM
@@ -12,6 +12,7 @@ from typing import Any, Self
 from spotwatch.core.errors import CommandNotStarted
 from spotwatch.core.instant import Instant
 from spotwatch.core.process import ChildEnded, Command, SignalCame
+from spotwatch.host.processes import MARKS
 
 START = Instant(boot=1_000.0, utc=datetime(2026, 11, 22, 8, 0, tzinfo=UTC))
 FIRST_PID = 4_000
@@ -61,6 +62,7 @@ class _Child:
     name: str
     pid: int
     script: Script
+    environment: Mapping[str, str]
 
 
 class ManualMachine:
@@ -126,7 +128,7 @@ class ManualMachine:
         script = self._scripts.get(name) or self._scripts.get(name.rpartition("/")[2]) or Script()
         if script.cannot_start:
             raise CommandNotStarted(script.cannot_start, hint="the script of the test wants it so")
-        child = self._children[name] = _Child(name, next(self._pids), script)
+        child = self._children[name] = _Child(name, next(self._pids), script, command.environment)
         if script.ends_after is not None:
             exit_code = script.exit_code if script.signal is None else None
             self._end_after(script.ends_after, child, exit_code, script.signal)
@@ -136,10 +138,15 @@ class ManualMachine:
     def boot_id(self) -> str:
         return self.boot
 
-    def adopt(self, name: str, _environment: object, _output: str, *, output_limit: int) -> bool:
+    def adopt(self, name: str, environment: Mapping[str, str], _output: str, *, output_limit: int) -> bool:
         assert output_limit > 0
+        assert set(environment) == set(MARKS), "the real machine knows a child by these"
         self.orders.append(Order(self._boot, "adopt", name))
-        return name in self._children
+        child = self._children.get(name)
+        return child is not None and environment.items() <= child.environment.items()
+
+    def end_strays(self, _state_directory: str) -> int:
+        return 0
 
     def terminate(self, name: str) -> None:
         self.orders.append(Order(self._boot, "terminate", name))

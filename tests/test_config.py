@@ -250,7 +250,7 @@ class TestMistakes:
             ("[metdata]", "metdata", 'did you mean "metadata"?'),
             ("[[hooks]]", "hooks", 'did you mean "hook"?'),
             ("[drain.limits]", "drain.limits", 'did you mean "limit"?'),
-            ("zzz = 1", "zzz", "known are drain, hook, log, metadata, state"),
+            ("zzz = 1", "zzz", "known are drain, hook, log, metadata, ship, state"),
             ("metadata = 1", "metadata", "this is a table; write [metadata] and its keys below"),
             ("[drain]\nlimit = 3", "drain.limit", "write [drain.limit]"),
             ("[metadata]\npoll_interval = 2", "metadata.poll_interval", 'such as "20s"'),

@@ -16,7 +16,8 @@ from spotwatch.core.instant import format_utc
 from spotwatch.core.report import DrainReport
 from spotwatch.core.settings import DrainSettings, Settings
 from spotwatch.daemon.loop import Daemon
-from spotwatch.host.journal import DrainRequest, OpenDrain
+from spotwatch.host.journal import OpenDrain
+from spotwatch.host.requests import DrainRequest
 from spotwatch.log import Log
 from spotwatch.watch.exchange import Request, Response
 from spotwatch.watch.watcher import Watcher
@@ -96,12 +97,26 @@ class MemoryRecords:
         return self.problem
 
 
+class MemoryRequests:
+    """Requests in memory."""
+
+    def __init__(self) -> None:
+        self.left: list[DrainRequest] = []
+
+    def waiting(self) -> list[DrainRequest]:
+        return self.left
+
+    def take(self, number: int, _drain: str) -> str:
+        self.left = [request for request in self.left if request.number != number]
+        return ""
+
+
 class MemoryJournal:
     """A journal in memory; it outlives a `Life`, as the file outlives a daemon."""
 
     def __init__(self) -> None:
         self.drains: dict[str, dict[str, Any]] = {}
-        self.asked: list[Any] = []
+        self.requests = MemoryRequests()
         self.problem = ""
 
     def open_drain(self, drain: str, boot: str, opening: str) -> str:
@@ -127,13 +142,6 @@ class MemoryJournal:
     def report(self, drain: str) -> str | None:
         report: str | None = self.drains[drain]["report"]
         return report
-
-    def requests(self) -> list[DrainRequest]:
-        return [request for request in self.asked if isinstance(request, DrainRequest)]
-
-    def take_request(self, number: int, drain: str) -> str:
-        self.asked = [drain if getattr(r, "number", None) == number else r for r in self.asked]
-        return ""
 
     def prune(self, *, keep: int, not_before: str, at_most_bytes: int) -> str:
         assert keep > 0 < at_most_bytes
@@ -566,7 +574,7 @@ def next_life(before: Life) -> Life:
 def test_a_drain_by_hand_is_not_taken_for_withdrawn_by_the_next_life() -> None:
     before = Life(hook("one", "rebalance", stage=1), hook("two", "rebalance", stage=2), hook("join", "start"))
     before.machine.script("one", ends_after=20.0)
-    before.at(5, lambda: before.journal.asked.append(DrainRequest(1, "rebalance", 60.0)))
+    before.at(5, lambda: before.journal.requests.left.append(DrainRequest(1, "rebalance", 60.0)))
     before.signal(5, SIGUSR1)
     before.at(10, crash)
     with pytest.raises(Crash):

@@ -19,14 +19,15 @@ ROOMS: dict[str, set[str]] = {
     "ship": {"core"},
     "dns": {"core"},
     "addresses": {"core"},
+    "pools": {"core"},
     "aws": {"core"},
     "host": {"core"},
     "config": {"core"},
     "log": {"core"},
     "daemon": {"core", "watch", "drain", "log"},
     "cli": {
-        "core", "watch", "drain", "hooks", "simulate", "ship", "dns", "addresses", "aws", "host", "config", "log",
-        "daemon",
+        "core", "watch", "drain", "hooks", "simulate", "ship", "pools", "dns", "addresses", "aws", "host", "config",
+        "log", "daemon",
     },
     "__main__": {"cli"},
 }  # fmt: skip
@@ -34,9 +35,10 @@ ROOMS: dict[str, set[str]] = {
 
 LIBRARIES: dict[str, set[str]] = {
     "watch": {"httpx", "httpcore"},
-    "simulate": {"rich", "moto"},
+    "simulate": {"rich", "moto", "werkzeug"},
     "dns": {"dns", "pymysql", "psycopg"},
     "ship": {"zstandard", "xxhash", "yaml"},
+    "pools": {"jinja2", "yaml", "botocore", "cfnlint"},
     "aws": {"boto3", "botocore", "tenacity", "httpx"},
     "host": {"pyroute2"},
     "log": {"structlog"},

@@ -4,16 +4,16 @@ What this survives:
 
 - Two that store one object: both the single request and the end of a multipart upload say `If-None-Match: *`.
 - A request that was carried out although its answer got lost: it is found to be there, as if another had stored it.
-- A part that is damaged on its way: each goes with its CRC-32 and its MD5, since servers check the one or the other.
+- A part that is damaged on its way: each goes with its CRC-32, and the signature covers its SHA-256 (`Session` sees to
+  that), which servers check that know no CRC; and is sent again.
 - A connection that breaks while an object is read: it is read in ranges, and only the broken one is asked for again.
 - Uploads that a dead process has begun: they are aborted before the object is begun anew, as nobody else would.
 """
 
 import base64
-import hashlib
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,15 +21,30 @@ from datetime import datetime
 from typing import Any, Final
 
 from spotwatch.aws.session import Api
-from spotwatch.core.errors import AwsConflict, AwsError, AwsNotFound, DestinationError, DestinationFull
+from spotwatch.core.errors import (
+    AwsConflict,
+    AwsDenied,
+    AwsError,
+    AwsNotFound,
+    AwsRefused,
+    DestinationDenied,
+    DestinationError,
+    DestinationFull,
+)
 from spotwatch.core.stored import Stored
 
-PART_BYTES: Final = 8 * 1024 * 1024
+PART_BYTES: Final = 5 * 1024 * 1024
 """Of one part, and of one range that is read; S3 wants parts of 5 MiB to 5 GiB, 10,000 of them at most, which is
-80 GB with these: more than a bundle ever is."""
+50 GB with these: more than a bundle ever is."""
 
-SENDERS: Final = 3
+SENDERS: Final = 2
 """Parts on their way at a time: with compressed logs the CPU is busy long before the network is."""
+
+SENT_AT_MOST: Final = 4
+"""Times that one part is sent, if it always arrives damaged: then it is no accident."""
+
+_DAMAGED: Final = frozenset({"BadDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"})
+"""S3's words for a body that is not what its checksums say (S3 API reference, "Error responses")."""
 
 _FULL: Final = frozenset({"QuotaExceeded", "InsufficientStorage", "ServiceQuotaExceededException", "XMinioStorageFull"})
 """What servers other than AWS answer when there is no room."""
@@ -106,6 +121,9 @@ class Bucket:
             told = self._s3.call("HeadObject", Bucket=self._bucket, Key=self._prefix + key)
         except AwsNotFound:
             return None
+        except AwsDenied as error:
+            error.hint += "; without s3:ListBucket an object that is missing looks forbidden, too"
+            raise _refused(self.url, key, error) from error
         except AwsError as error:
             raise _refused(self.url, key, error) from error
         return Stored(key, told["ContentLength"])
@@ -133,8 +151,13 @@ class Bucket:
                 raise DestinationError(f"{self.url}/{key} is not there", hint="see what has deleted it")
             length = found.size - start
         end = start + length
-        for begin in range(start, end, PART_BYTES):
-            yield self._read_range(key, begin, min(begin + PART_BYTES, end))
+        ranges = deque((begin, min(begin + PART_BYTES, end)) for begin in range(start, end, PART_BYTES))
+        with ThreadPoolExecutor(1, thread_name_prefix="read") as ahead:
+            coming = ahead.submit(self._read_range, key, *ranges.popleft()) if ranges else None
+            while coming is not None:
+                data = coming.result()
+                coming = ahead.submit(self._read_range, key, *ranges.popleft()) if ranges else None
+                yield data
 
     def _read_range(self, key: str, start: int, end: int) -> bytes:
         def attempt() -> bytes:
@@ -150,18 +173,12 @@ class Bucket:
         return data
 
     def _put_whole(self, key: str, data: bytes) -> bool:
+        whole = {"Bucket": self._bucket, "Key": self._prefix + key, "IfNoneMatch": "*"}
+        told = {**whole, "ChecksumAlgorithm": "CRC32", **_checksums(data), **self._options.parameters()}
         try:
-            self._s3.call(
-                "PutObject",
-                Bucket=self._bucket,
-                Key=self._prefix + key,
-                Body=data,
-                IfNoneMatch="*",
-                **_checksums(data),
-                **self._options.parameters(),
-            )
+            _undamaged(lambda: self._s3.call("PutObject", Body=data, **told))
         except AwsConflict:
-            return self._is_ours_alone(key)
+            return self._is_not_ours(key)
         return True
 
     def _put_in_parts(self, key: str, first: bytes, rest: Iterator[bytes]) -> bool:
@@ -177,7 +194,7 @@ class Bucket:
             self._complete(key, upload, sent, crc)
         except AwsConflict:
             self._abort(upload)
-            return self._is_ours_alone(key)
+            return self._is_not_ours(key)
         except BaseException:
             self._abort(upload)
             raise
@@ -186,10 +203,13 @@ class Bucket:
     def _complete(self, key: str, upload: dict[str, Any], sent: list[dict[str, Any]], crc: int) -> None:
         if self.find(key) is not None:
             raise AwsConflict(f"{key} is there already")  # some servers do not look at If-None-Match here
-        self._s3.call(
-            "CompleteMultipartUpload", **upload, MultipartUpload={"Parts": sent}, IfNoneMatch="*",
-            ChecksumCRC32=_base64(crc), ChecksumType="FULL_OBJECT",
-        )  # fmt: skip
+        completion = {"MultipartUpload": {"Parts": sent}, "ChecksumCRC32": _base64(crc), "ChecksumType": "FULL_OBJECT"}
+        try:
+            self._s3.call("CompleteMultipartUpload", **upload, **completion, IfNoneMatch="*")
+        except AwsNotFound as error:
+            if self.find(key) is None:
+                raise
+            raise AwsConflict(f"{key} is there already") from error  # the upload was completed, and the answer lost
 
     def _send(self, upload: dict[str, Any], first: bytes, rest: Iterator[bytes]) -> tuple[list[dict[str, Any]], int]:
         """Send the parts, a few at a time; what completes the upload, and the CRC-32 of the whole."""
@@ -208,21 +228,32 @@ class Bucket:
 
     def _send_part(self, upload: dict[str, Any], number: int, data: bytes) -> dict[str, Any]:
         checksums = _checksums(data)
-        told = self._s3.call("UploadPart", **upload, PartNumber=number, Body=data, **checksums)
+        told = _undamaged(lambda: self._s3.call("UploadPart", **upload, PartNumber=number, Body=data, **checksums))
         return {"PartNumber": number, "ETag": told["ETag"], "ChecksumCRC32": checksums["ChecksumCRC32"]}
 
     def _abort_stale(self, whole: dict[str, Any]) -> None:
-        listed = self._s3.call("ListMultipartUploads", Bucket=whole["Bucket"], Prefix=whole["Key"])
-        for upload in listed.get("Uploads", ()):
-            if upload["Key"] == whole["Key"]:
-                self._abort({**whole, "UploadId": upload["UploadId"]})
+        """Whoever may not list uploads, or not at this server, leaves them to the bucket's lifecycle rules."""
+        with suppress(AwsDenied, AwsRefused):
+            for key, upload in self._uploads(whole["Bucket"], whole["Key"]):
+                if key == whole["Key"]:
+                    self._abort({**whole, "UploadId": upload})
+
+    def _uploads(self, bucket: str, prefix: str) -> Iterator[tuple[str, str]]:
+        """Key and id of each multipart upload that is going on."""
+        markers: dict[str, str] = {}
+        while True:
+            page = self._s3.call("ListMultipartUploads", Bucket=bucket, Prefix=prefix, **markers)
+            yield from ((upload["Key"], upload["UploadId"]) for upload in page.get("Uploads", ()))
+            if not page.get("IsTruncated"):
+                return
+            markers = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
     def _abort(self, upload: dict[str, Any]) -> None:
         """Give up an upload; what cannot be given up is left to the bucket's lifecycle rules."""
         with suppress(AwsError):
             self._s3.attempt("AbortMultipartUpload", **upload)
 
-    def _is_ours_alone(self, key: str) -> bool:
+    def _is_not_ours(self, key: str) -> bool:
         """After a conflict: False if the object is there. A conflict without an object is a fault.
 
         Raises:
@@ -235,25 +266,40 @@ class Bucket:
 
 def _parts(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The chunks in parts of `PART_BYTES`, the last one shorter."""
-    held = bytearray()
+    held, size = list[memoryview](), 0
     for chunk in chunks:
-        held += chunk
-        while len(held) >= PART_BYTES:
-            yield bytes(held[:PART_BYTES])
-            del held[:PART_BYTES]
-    if held:
-        yield bytes(held)
+        rest = memoryview(chunk)
+        while size + len(rest) >= PART_BYTES:
+            missing = PART_BYTES - size
+            yield b"".join([*held, rest[:missing]])
+            held, size, rest = [], 0, rest[missing:]
+        held.append(rest)
+        size += len(rest)
+    if size:
+        yield b"".join(held)
 
 
 def _checksums(data: bytes) -> dict[str, str]:
-    md5 = hashlib.md5(data, usedforsecurity=False).digest()
-    return {"ChecksumCRC32": _base64(zlib.crc32(data)), "ContentMD5": base64.b64encode(md5).decode()}
+    return {"ChecksumCRC32": _base64(zlib.crc32(data))}
 
 
 def _base64(crc: int) -> str:
     return base64.b64encode(crc.to_bytes(4, "big")).decode()
 
 
+def _undamaged(send: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Send something again that has arrived damaged, a few times."""
+    for _ in range(SENT_AT_MOST - 1):
+        try:
+            return send()
+        except AwsRefused as error:
+            if error.code not in _DAMAGED:
+                raise
+    return send()
+
+
 def _refused(url: str, key: str, error: AwsError) -> DestinationError:
-    kind = DestinationFull if error.code in _FULL else DestinationError
+    if error.code in _FULL:
+        return DestinationFull(f"{url}/{key}: {error.message}", hint="make room; what was shipped before stays")
+    kind = DestinationDenied if isinstance(error, AwsDenied) else DestinationError
     return kind(f"{url}/{key}: {error.message}", hint=error.hint)

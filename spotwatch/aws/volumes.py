@@ -19,8 +19,10 @@ PAGE: Final = 200
 SNAPSHOT_TAG: Final = f"{TAG_PREFIX}volume"
 """On a snapshot of ours: the volume that it was made of."""
 
-IN_AN_ATTACHMENT: Final = ("attaching", "attached", "detaching", "busy")
+_HELD: Final = ("attaching", "attached", "detaching", "busy")
+"""The states in which an attachment keeps a volume from everybody else."""
 
+_GOING: Final = ("detaching", "busy")
 
 SHARED_SLOTS: Final = 28
 """Of most Nitro types, among volumes, network interfaces and local disks; where EC2 does not say more."""
@@ -32,9 +34,10 @@ class Volumes:
     def __init__(self, ec2: Api) -> None:
         self._ec2 = ec2
 
-    def labelled(self, availability_zone: str) -> Iterator[Volume]:
-        """Every volume of the AZ with a label of ours, whatever its state."""
-        filters = [_filter("availability-zone", availability_zone), _filter("tag-key", STATE_TAG)]
+    def labelled(self, availability_zone: str = "") -> Iterator[Volume]:
+        """Every volume with a label of ours in an AZ, or in the whole region, whatever its state."""
+        zone = [_filter("availability-zone", availability_zone)] if availability_zone else []
+        filters = [_filter("tag-key", STATE_TAG), *zone]
         for page in self._ec2.pages("DescribeVolumes", Filters=filters, MaxResults=PAGE):
             yield from map(_volume, page["Volumes"])
 
@@ -65,8 +68,10 @@ class Volumes:
 
         def look() -> None:
             now = self.describe(volume_id)
-            if now is None or now.instance_id not in ("", instance_id):
-                raise AwsConflict(f"{volume_id} is attached to {now.instance_id if now else 'nothing, and gone'}")
+            if now is None:
+                raise AwsConflict(f"{volume_id} is gone")
+            if now.instance_id not in ("", instance_id) or now.attachment in _GOING:
+                raise AwsConflict(f"{volume_id} is {now.attachment} at {now.instance_id}, not at {instance_id} alone")
             if now.attachment != "attached":
                 raise AwsUnsettled(f"{volume_id} is {now.attachment or now.state}, and not attached to {instance_id}")
 
@@ -81,7 +86,7 @@ class Volumes:
             self._ec2.call("DetachVolume", VolumeId=volume_id, InstanceId=instance_id)
         except (AwsConflict, AwsRefused, AwsNotFound):
             now = self.describe(volume_id)
-            if now is not None and now.instance_id == instance_id and now.attachment not in ("detaching", "busy"):
+            if now is not None and now.instance_id == instance_id and now.attachment not in _GOING:
                 raise
 
     def wait_until_available(self, volume_id: str) -> None:
@@ -97,21 +102,39 @@ class Volumes:
         self._ec2.wait_for(look)
 
     def delete(self, volume_id: str) -> None:
-        """Delete it; no error if it is gone."""
+        """Delete it; no error if it is gone, or on its way."""
         try:
             self._ec2.call("DeleteVolume", VolumeId=volume_id)
         except AwsNotFound:
             return
+        except AwsConflict:
+            now = self.describe(volume_id)
+            if now is not None and now.state not in ("deleting", "deleted"):
+                raise
 
     def snapshot(self, volume_id: str, description: str) -> str:
-        """Begin a snapshot of it, unless one of ours is there; the snapshot's id."""
-        for page in self._ec2.pages(
-            "DescribeSnapshots", Filters=[_filter(f"tag:{SNAPSHOT_TAG}", volume_id)], OwnerIds=["self"]
-        ):
+        """Begin a snapshot of it, unless one of ours is there; the snapshot's id.
+
+        CreateSnapshot knows no client token, so before each attempt it is looked whether an earlier one was carried
+        out although its answer got lost.
+        """
+
+        def find_or_make() -> str:
+            return self._snapshot_of(volume_id) or self._make_snapshot(volume_id, description)
+
+        return self._ec2.wait_for(find_or_make)
+
+    def _snapshot_of(self, volume_id: str) -> str:
+        ours = [_filter(f"tag:{SNAPSHOT_TAG}", volume_id)]
+        for page in self._ec2.pages("DescribeSnapshots", Filters=ours, OwnerIds=["self"]):
             for snapshot in page["Snapshots"]:
-                return str(snapshot["SnapshotId"])
+                if snapshot["State"] != "error":
+                    return str(snapshot["SnapshotId"])
+        return ""
+
+    def _make_snapshot(self, volume_id: str, description: str) -> str:
         tags = [{"ResourceType": "snapshot", "Tags": [{"Key": SNAPSHOT_TAG, "Value": volume_id}]}]
-        made = self._ec2.call("CreateSnapshot", VolumeId=volume_id, Description=description, TagSpecifications=tags)
+        made = self._ec2.attempt("CreateSnapshot", VolumeId=volume_id, Description=description, TagSpecifications=tags)
         return str(made["SnapshotId"])
 
     def device_names(self, instance_id: str) -> frozenset[str]:
@@ -123,25 +146,34 @@ class Volumes:
     def attachment_limit(self, instance_id: str) -> int:
         """How many volumes more can be attached to the instance.
 
-        Where its type shares slots among volumes, network interfaces and local disks, these are counted too
-        (EC2 user guide, "Amazon EBS volume limits for Amazon EC2 instances").
+        `MaximumEbsAttachments` leaves room for one network interface and for the local disks where the type shares its
+        slots with them (28 slots of an m5.large: 27 volumes; of a c5d.large with a local disk: 26), so only further
+        interfaces count (EC2 user guide, "Amazon EBS volume limits for Amazon EC2 instances").
         """
         instance = self._instance(instance_id)
         told = self._ec2.call("DescribeInstanceTypes", InstanceTypes=[instance["InstanceType"]])["InstanceTypes"][0]
         ebs = told.get("EbsInfo", {})
-        most = int(ebs.get("MaximumEbsAttachments", SHARED_SLOTS))
+        disks = sum(int(disk["Count"]) for disk in told.get("InstanceStorageInfo", {}).get("Disks", ()))
+        most = int(ebs.get("MaximumEbsAttachments", SHARED_SLOTS - 1 - disks))
         used = len(instance.get("BlockDeviceMappings", ()))
         if ebs.get("AttachmentLimitType", "shared") == "shared":
-            used += len(instance.get("NetworkInterfaces", ()))
-            used += sum(int(disk["Count"]) for disk in told.get("InstanceStorageInfo", {}).get("Disks", ()))
+            used += max(0, len(instance.get("NetworkInterfaces", ())) - 1)
         return max(0, most - used)
 
     def _instance(self, instance_id: str) -> Mapping[str, Any]:
-        reservations = self._ec2.call("DescribeInstances", InstanceIds=[instance_id])["Reservations"]
-        for reservation in reservations:
-            for instance in reservation["Instances"]:
-                return dict(instance)
-        raise AwsNotFound(f"{instance_id} is not there", hint="see the region")
+        return described_instance(self._ec2, instance_id)
+
+
+def described_instance(ec2: Api, instance_id: str) -> Mapping[str, Any]:
+    """What DescribeInstances says of an instance.
+
+    Raises:
+        AwsNotFound: there is none.
+    """
+    for reservation in ec2.call("DescribeInstances", InstanceIds=[instance_id])["Reservations"]:
+        for instance in reservation["Instances"]:
+            return dict(instance)
+    raise AwsNotFound(f"{instance_id} is not there", hint="see the region")
 
 
 def _filter(name: str, value: str) -> dict[str, Any]:
@@ -150,7 +182,8 @@ def _filter(name: str, value: str) -> dict[str, Any]:
 
 def _volume(told: Mapping[str, Any]) -> Volume:
     """A volume out of an answer of DescribeVolumes. Log volumes are attached once at the most."""
-    attachment: Mapping[str, Any] = next((each for each in told.get("Attachments", ()) if each["State"] in IN_AN_ATTACHMENT), {})
+    held = (attachment for attachment in told.get("Attachments", ()) if attachment["State"] in _HELD)
+    attachment: Mapping[str, Any] = next(held, {})
     return Volume(
         id=told["VolumeId"],
         size_gib=told["Size"],

@@ -25,10 +25,12 @@ COMMANDS: Final[Mapping[str, str]] = {
     "status": "show what the daemon sees now, and the last drain's report",
     "drain": "run the hooks of an event now, by hand",
     "history": "show past drains",
+    "pools": "plan capacity over many Spot capacity pools, check a configuration, replay a plan",
     "hook": "run one of the built-in hooks by hand",
     "ship": "ship what is left on log volumes, in a batch or by hand",
     "logs": "list and read what was shipped",
     "addresses": "hold as many addresses as the instance's size deserves",
+    "volumes": "list leftover log volumes, what they cost, and raise alarms",
 }
 
 _DESCRIPTION = """\
@@ -40,14 +42,15 @@ left, and reports what became of them.
 _EPILOG = """\
 exit codes:
   0    done
-  1    the rehearsal, the check or the hook found a failure
+  1    the rehearsal, the check, the hook or the shipment found a failure
   64   the command line is wrong
-  65   an input file is wrong
-  69   the daemon or the metadata service is not there
+  65   an input file is wrong, or a log volume cannot be read
+  69   the daemon, the metadata service, AWS or a destination is not there
   70   a bug in spotwatch
   73   a directory or file cannot be made or used
   74   the output cannot be written
-  75   another daemon is running; try again later
+  75   another daemon is running, or something else is in the way; try again later
+  77   AWS does not allow it
   78   the settings have mistakes
   130  interrupted (Ctrl-C)
   141  nobody reads the output any more (| head)

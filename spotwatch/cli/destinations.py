@@ -56,7 +56,10 @@ def add_keeping_options(parser: ArgumentParser) -> None:
 def add_endpoint_option(parser: ArgumentParser) -> None:
     """Declare ``--endpoint-url``."""
     parser.add_argument(
-        "--endpoint-url", metavar="URL", default="", help="where S3 is asked (also AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3)"
+        "--endpoint-url",
+        metavar="URL",
+        default="",
+        help="where S3 is asked (also AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3)",
     )
 
 

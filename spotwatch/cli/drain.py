@@ -6,7 +6,7 @@ import signal
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 
 from spotwatch.cli.options import add_settings_options, load_settings
@@ -18,7 +18,8 @@ from spotwatch.core.quantity import format_duration, parse_duration
 from spotwatch.core.report import DrainReport, Verdict
 from spotwatch.core.settings import Settings
 from spotwatch.drain.forecast import forecast
-from spotwatch.host.journal import Access, Journal
+from spotwatch.host.journal import Journal
+from spotwatch.host.journal_file import Access
 from spotwatch.host.lock import is_held
 from spotwatch.host.records import Records
 from spotwatch.log import make_log
@@ -124,16 +125,14 @@ def _by_ourselves(settings: Settings, arguments: Namespace, event: EventKind, se
 
 def _by_daemon(settings: Settings, pid: int, event: EventKind, seconds: float) -> DrainReport:
     """Write a request into the journal, tell the daemon to look, and wait for the report."""
-    with closing(Journal(settings.state.directory, Access.ASK)) as journal:
+    with closing(Journal(settings.state.directory, Access.ASK)) as journal, ExitStack() as in_the_end:
         if journal.problem:
             raise StateUnavailable(journal.problem, hint="run as the daemon's user, or as root")
-        number = journal.add_request(event, seconds)
-        try:
-            _tell_to_look(pid)
-            drain = _await_answer(journal, number)
-        except BaseException:
-            journal.take_request(number, "")
-            raise
+        number = journal.requests.add(event, seconds)
+        # However this ends: what was not taken is withdrawn, and a report is no longer kept for us.
+        in_the_end.callback(journal.requests.close, number)
+        _tell_to_look(pid)
+        drain = _await_answer(journal, number)
         return _await_report(journal, drain, settings, seconds)
 
 
@@ -154,7 +153,7 @@ def _tell_to_look(pid: int) -> None:
 
 def _await_answer(journal: Journal, number: int) -> str:
     """The drain that a request becomes."""
-    drain = _look_for(lambda: journal.answer(number), ANSWER_SECONDS)
+    drain = _look_for(lambda: journal.requests.answer(number), ANSWER_SECONDS)
     if drain is None:
         raise NotRunning("the daemon does not take the request", hint="see 'spotwatch status' and its log")
     if not drain:

@@ -10,7 +10,8 @@ from spotwatch.cli.options import add_settings_options, load_settings
 from spotwatch.core.errors import StateUnavailable, UsageError
 from spotwatch.core.quantity import format_duration
 from spotwatch.core.report import DrainReport
-from spotwatch.host.journal import Access, Journal, PastDrain
+from spotwatch.host.journal import Journal, PastDrain
+from spotwatch.host.journal_file import Access
 
 DESCRIPTION = """\
 Show the drains that the journal remembers, the newest last, or one of them

@@ -89,9 +89,16 @@ class Services:
         return facts if facts.id else self._instance_by_itself()
 
     def ec2(self, region: str, until: float) -> "Ec2":
-        """EC2, patient until `until`."""
-        from spotwatch.aws.instances import Instances
-        from spotwatch.aws.session import Session
+        """EC2, patient until `until`.
+
+        Raises:
+            AwsError: the configuration of this machine is not sufficient, or AWS's client is not installed.
+        """
+        try:
+            from spotwatch.aws.instances import Instances
+            from spotwatch.aws.session import Session
+        except ModuleNotFoundError as error:
+            raise AwsRefused(f"{error.name} is not installed", hint="install spotwatch with its extra: [aws]") from None
 
         session = Session(self.clock, until=until, region=region or None, read_timeout=READ_TIMEOUT)
         return Instances(session.api("ec2"))
@@ -154,7 +161,8 @@ class Services:
     def stage_companions(self) -> Sequence[str] | None:
         """The other hooks of our stage that are not over."""
         from spotwatch.cli.running_drain import companions_of
-        from spotwatch.host.journal import Access, Journal
+        from spotwatch.host.journal import Journal
+        from spotwatch.host.journal_file import Access
 
         directory = self.environment.get("SPOTWATCH_STATE_DIRECTORY", "")
         if not directory:
@@ -167,7 +175,8 @@ class Services:
     def report_so_far(self) -> str:
         """The report of our drain as the daemon's journal has it."""
         from spotwatch.cli.running_drain import report_of_running
-        from spotwatch.host.journal import Access, Journal
+        from spotwatch.host.journal import Journal
+        from spotwatch.host.journal_file import Access
 
         directory = self.environment.get("SPOTWATCH_STATE_DIRECTORY", "")
         if not directory:

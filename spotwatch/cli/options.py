@@ -57,4 +57,7 @@ def plural(count: int, word: str) -> str:
 
 def shown_path(path: str) -> str:
     """A path of a log volume as it is shown: one line that does nothing to a terminal, whatever bytes it is of."""
-    return printable(os.fsencode(path).decode(errors="backslashreplace"))
+    try:
+        return printable(os.fsencode(path).decode(errors="backslashreplace"))
+    except UnicodeEncodeError:  # a surrogate that stands for no byte: somebody else has written this
+        return printable(path)

@@ -9,11 +9,13 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
 from spotwatch.cli.options import add_settings_options, load_settings
+from spotwatch.cli.story import INSTALL, PARTS, Story, story, what_is_missing
 from spotwatch.core.errors import ScenarioError, StateUnavailable, UsageError
 from spotwatch.core.event import INTERRUPTIONS
 from spotwatch.core.report import DrainReport
@@ -23,10 +25,11 @@ from spotwatch.host.journal import Journal
 from spotwatch.host.records import Records
 from spotwatch.host.service_manager import environment_for_children
 from spotwatch.simulate import demonstration
+from spotwatch.simulate.line_count import LineCount
 from spotwatch.simulate.rehearsal import Course, Line, Rehearsal
 from spotwatch.simulate.scenario import DEFAULT_STEPS, TROUBLES, Scenario, read_scenario, scenario
 from spotwatch.simulate.service import MetadataService
-from spotwatch.simulate.verdict import INTERRUPTED, Judgement, judge
+from spotwatch.simulate.verdict import INTERRUPTED, Judgement, judge, with_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -214,23 +217,82 @@ def _serve(played: Scenario, arguments: Namespace) -> int:
             return 0
 
 
-_FOR_REHEARSALS = ("config", "set", "directory", "call_aws", "json")
+_FOR_REHEARSALS = ("config", "set", "directory", "without", "call_aws", "json")
 
 
 def _rehearse(played: Scenario, arguments: Namespace) -> int:
     show: _Audience = _Silence() if arguments.json else _Terminal()
-    with ExitStack() as stack:
-        temporary = stack.enter_context(
-            TemporaryDirectory(prefix="spotwatch-rehearsal-", ignore_cleanup_errors=True)
-        )
-        home = (arguments.directory or Path(temporary)).absolute()
-        told: Story | None = None
-        if _is_story(arguments) and not what_is_missing():
-            told = stack.enter_context(story(home, played.instance, frozenset(arguments.without)))
+    missing = what_is_missing() if _is_story(arguments) else ""
+    if missing and arguments.without:
+        raise UsageError(f"the log's story cannot be played without {missing}", hint=INSTALL)
+    with TemporaryDirectory(prefix="spotwatch-rehearsal-", ignore_cleanup_errors=True) as temporary:
+        home = Path(temporary)
+        if missing or not _is_story(arguments):
+            return _perform(played, arguments, show, home, arguments.config or _demonstration(home))
+        with story(home, played.instance, frozenset(arguments.without)) as told:
             played = replace(played, instance=told.aws.instance)
-        config = arguments.config or (told.config if told else _demonstration(Path(temporary)))
-        settings = load_settings(arguments, config)
-        state = _state(home)
+            return _perform(played, arguments, show, home, told.config, told)
+
+
+def _is_story(arguments: Namespace) -> bool:
+    """Whether the whole story is asked for: nothing in it is of the user's."""
+    own = [word for word in ("config", "at", "scenario", "call_aws") if getattr(arguments, word)]
+    if own and arguments.without:
+        raise UsageError(
+            f"--without is for the whole story, which is not played with --{own[0].replace('_', '-')}",
+            hint="leave one of them out",
+        )
+    return not own
+
+
+def _perform(
+    played: Scenario,
+    arguments: Namespace,
+    show: "_Audience",
+    home: Path,
+    config: Path,
+    told: Story | None = None,
+) -> int:
+    """Play it before an audience; the exit code."""
+    settings = load_settings(arguments, config)
+    state = _state((arguments.directory or home).absolute())
+    records = _records(state)
+    earlier = {report.drain for report in records.reports()}
+    _put_aside_earlier_drains(state)
+    with _service(played, arguments) as service:
+        show.introduce(_places(service, arguments, told))
+        words = _daemon_words(config, arguments.set, service.url, state)
+        tell = partial(told.hear, tell=show.line) if told else show.line
+        with FollowedProcess(words, _environment(arguments)) as daemon:
+            course = _play(Rehearsal(played, service, daemon, tell, _intervals(settings.metadata)))
+    try:
+        ending = told.end(show.line) if told and course and course.started else None
+    except KeyboardInterrupt:
+        course, ending = None, None
+    reports = [report for report in records.reports() if report.drain not in earlier]
+    judgement = judge(course, reports) if course else INTERRUPTED
+    if ending:
+        judgement = with_lines(judgement, ending.lines, ending.troubles)
+    show.conclude(reports, ending.lines if ending else None, judgement)
+    if course is None:
+        return INTERRUPTED_EXIT_CODE
+    return 0 if judgement.passed else 1
+
+
+def _places(service: MetadataService, arguments: Namespace, told: Story | None) -> Mapping[str, str]:
+    """Where it takes place, by name."""
+    places = {
+        "metadata service": f"{service.url} (a fake one)",
+        "settings": str(arguments.config or "those of the demonstration"),
+    }
+    if told:
+        places["AWS"] = f"{told.aws.url} (moto, made strict)"
+        places["log volume"] = f"{told.aws.volume_id} (a directory stands for it)"
+    elif _is_story(arguments):
+        places["log"] = f"not played without {what_is_missing()}: {INSTALL}"
+    return places
+
+
 def _play(rehearsal: Rehearsal) -> Course | None:
     """How it went; None if it was interrupted."""
     try:
@@ -306,16 +368,16 @@ def _state(directory: Path) -> StateSettings:
 class _Audience(Protocol):
     """Who is shown the rehearsal."""
 
-    def introduce(self, url: str, settings: str) -> None:
-        """What is about to be seen."""
+    def introduce(self, places: Mapping[str, str]) -> None:
+        """Where it takes place, by name."""
         ...
 
     def line(self, line: Line) -> None:
         """Something has happened."""
         ...
 
-    def conclude(self, reports: Sequence[DrainReport], judgement: Judgement) -> None:
-        """How it went."""
+    def conclude(self, reports: Sequence[DrainReport], lines: LineCount | None, judgement: Judgement) -> None:
+        """How it went; what became of the log, if that was played."""
         ...
 
 
@@ -323,19 +385,23 @@ class _Silence:
     """For ``--json``: one document at the end."""
 
     def __init__(self) -> None:
+        self._places: Mapping[str, str] = {}
         self._lines: list[Line] = []
 
-    def introduce(self, url: str, settings: str) -> None:
-        """Nothing."""
+    def introduce(self, places: Mapping[str, str]) -> None:
+        """Keep it for the document."""
+        self._places = places
 
     def line(self, line: Line) -> None:
         """Keep it for the document."""
         self._lines.append(line)
 
-    def conclude(self, reports: Sequence[DrainReport], judgement: Judgement) -> None:
+    def conclude(self, reports: Sequence[DrainReport], lines: LineCount | None, judgement: Judgement) -> None:
         """The document."""
         document = {
             **asdict(judgement),
+            "places": self._places,
+            "log": asdict(lines) if lines else None,
             "drains": [report.to_json() for report in reports],
             "lines": [asdict(line) for line in self._lines],
         }
@@ -348,9 +414,9 @@ class _Terminal:
     def __init__(self) -> None:
         self._console = _console()
 
-    def introduce(self, url: str, settings: str) -> None:
+    def introduce(self, places: Mapping[str, str]) -> None:
         """Where it takes place."""
-        for name, value in {"metadata service": f"{url} (a fake one)", "settings": settings}.items():
+        for name, value in places.items():
             self._console.print(f"{name:18}{value}", markup=False, soft_wrap=True)
         self._console.print()
 
@@ -360,13 +426,15 @@ class _Terminal:
 
         show_line(self._console, line)
 
-    def conclude(self, reports: Sequence[DrainReport], judgement: Judgement) -> None:
-        """The timelines and the verdict."""
-        from spotwatch.simulate.view import show_judgement, show_timeline
+    def conclude(self, reports: Sequence[DrainReport], lines: LineCount | None, judgement: Judgement) -> None:
+        """The timelines, the log and the verdict."""
+        from spotwatch.simulate.view import show_judgement, show_lines, show_timeline
 
         for report in reports:
             if report.hooks:
                 show_timeline(self._console, report)
+        if lines:
+            show_lines(self._console, lines)
         show_judgement(self._console, judgement)
 
 

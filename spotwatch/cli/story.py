@@ -11,9 +11,10 @@ need a block device, and root.
 
 import os
 import shutil
+import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -27,7 +28,7 @@ from spotwatch.simulate import demonstration
 from spotwatch.simulate.application import LOG, lines_written
 from spotwatch.simulate.instance import Instance
 from spotwatch.simulate.line_count import LineCount, count_lines
-from spotwatch.simulate.rehearsal import Line
+from spotwatch.simulate.rehearsal import Line, read_record
 
 if TYPE_CHECKING:
     from spotwatch.cli.story_aws import StoryAws
@@ -38,8 +39,14 @@ PARTS: Final = ("preserve-volume", "ship")
 LIBRARIES: Final = ("boto3", "flask", "flask_cors", "moto", "tenacity", "xxhash", "yaml", "zstandard")
 """What it needs besides what the rehearsal needs; the extra `story`."""
 
+INSTALL: Final = "pip install '.[simulate]'"
+"""What brings them."""
+
 SHIP_SECONDS: Final = 60.0
 """It takes a few; after so long it is ended, and that is a failure."""
+
+LIVES_ON_SECONDS: Final = 2.0
+"""From the end of the drain to the death of the instance; AWS would leave it the rest of the two minutes."""
 
 LOOK_SECONDS: Final = 0.2
 """Between two looks whether it has ended."""
@@ -48,16 +55,15 @@ Tell = Callable[[Line], None]
 
 
 def what_is_missing() -> str:
-    """Why the story cannot be played here, and what to do about it; empty if it can."""
-    missing = [name for name in LIBRARIES if find_spec(name) is None]
-    return f"not played without {', '.join(missing)}: pip install '.[simulate]'" if missing else ""
+    """The libraries that the story cannot be played without and that are not installed; empty if it can."""
+    return ", ".join(name for name in LIBRARIES if find_spec(name) is None)
 
 
 class Places:
     """Where things are during the story.
 
     Args:
-        home: a directory of the story's own, which need not exist.
+        home: a directory without any of it.
 
     Attributes:
         volume: stands for the log volume.
@@ -80,9 +86,8 @@ class Places:
         self.output = elsewhere / "output.txt"
 
     def make(self) -> None:
-        """Make the directories, and nothing of an earlier story in them."""
+        """Make the directories."""
         for directory in (self.volume, self.output.parent):
-            shutil.rmtree(directory, ignore_errors=True)
             directory.mkdir(parents=True)
         self.collected.touch()
 
@@ -134,6 +139,7 @@ class Story:
 
     def end(self, tell: Tell) -> Ending:
         """The instance dies, and what it has left is shipped and counted."""
+        time.sleep(LIVES_ON_SECONDS)
         half_line = self._die(tell)
         survived = self._terminate(tell)
         if survived and "ship" not in self._without:
@@ -142,7 +148,7 @@ class Story:
             lines_written(self._places.progress),
             half_line,
             self._places.collected.read_bytes(),
-            _shipped(),
+            _shipped(f"s3://{self.aws.bucket}"),
         )
         return Ending(lines, tuple(self._troubles))
 
@@ -155,7 +161,7 @@ class Story:
         half_line = _half_line(self._places.logs / LOG)
         number = lines_written(self._places.progress) + 1
         where = f"in the middle of line {number}" if half_line else "between two lines"
-        self._say(tell, "AWS", f"{self.aws.instance.instance_id} dies; its application was {where}")
+        self._say(tell, "AWS", f"{self.aws.instance.instance_id} dies {where}")
         return half_line
 
     def _last_words(self) -> str:
@@ -167,26 +173,44 @@ class Story:
             self._say(tell, "AWS", f"{self.aws.volume_id} has survived its instance")
             return True
         shutil.rmtree(self._places.volume)
-        self._say(tell, "AWS", f"{self.aws.volume_id} is deleted with its instance (DeleteOnTermination)")
+        self._say(tell, "AWS", f"{self.aws.volume_id} is deleted with its instance")
         return False
 
     def _ship(self, tell: Tell) -> None:
-        words = _host_words(self.aws.volume_id, self._places)
-        with FollowedProcess([*words, "ship", self.aws.permanent_id], environment_for_children(os.environ)) as ship:
+        def hear(lines: Sequence[str]) -> None:
+            for line in lines:
+                name, level, values = read_record(line)
+                tell(Line(self._now, "ship", name, level if values else "info", values))
+
+        words = [*_host_words(self.aws.volume_id, self._places), "ship", *self._ship_words()]
+        with FollowedProcess(words, environment_for_children(os.environ)) as ship:
             limit = time.monotonic() + SHIP_SECONDS
-
-            def hear(lines: list[str]) -> None:
-                for line in lines:
-                    self._say(tell, "ship", line)
-
             while not ship.ended and time.monotonic() < limit:
                 hear(ship.read_lines(time.monotonic() + LOOK_SECONDS))
-            code = ship.stop(lambda lines: hear(list(lines)), hurry=False)
+            code = ship.stop(hear, hurry=False)
         if code:
             self._troubles.append(f"ship has ended with {code}")
 
+    def _ship_words(self) -> list[str]:
+        """The words of the batch job; no settings of this machine's, and nothing in its directories."""
+        told = {
+            "--config": self.config,
+            "--set": "log.format=json",
+            "--to": f"s3://{self.aws.bucket}",
+            "--host-instance-id": self.aws.permanent_id,
+            "--availability-zone": self.aws.instance.availability_zone,
+            "--region": self.aws.instance.region,
+            "--scratch": self._places.progress.parent,
+        }
+        state = f"--set=state.directory={self._places.progress.parent}"
+        return [state, *(f"{word}={value}" for word, value in told.items())]
+
+    @property
+    def _now(self) -> float:
+        return time.monotonic() - self._began_at
+
     def _say(self, tell: Tell, who: str, words: str) -> None:
-        tell(Line(time.monotonic() - self._began_at, who, words, "info", {}))
+        tell(Line(self._now, who, words, "info", {}))
 
 
 @contextmanager
@@ -202,14 +226,43 @@ def story(home: Path, pretended: Instance, without: frozenset[str]) -> Iterator[
     """
     places = Places(home)
     places.make()
-    with ProcessGroup(environment_for_children(os.environ)) as programs:
+    with _no_other_aws(), ProcessGroup(environment_for_children(os.environ)) as programs:
         programs.start(_program("application", places.logs, places.progress), places.output)
         agent = _program("log_agent", places.logs, places.agent_state, places.collected, places.pid_file)
         programs.start(agent, places.output)
-        from spotwatch.cli.story_aws import story_aws  # takes a second, while the application logs already
-
+        with _uninterrupted():
+            from spotwatch.cli.story_aws import story_aws  # takes a second, while the application logs already
         with story_aws(pretended) as aws:
             yield Story(places, aws, programs, without)
+
+
+@contextmanager
+def _no_other_aws() -> Iterator[None]:
+    """Put aside what our environment says of another AWS, and of proxies; moto looks at it as soon as it is imported.
+
+    Everything that is set meanwhile is put aside afterwards.
+    """
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith("AWS_") or name.lower().endswith("_proxy"):
+            del os.environ[name]
+    os.environ |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ |= before
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Interruptions come after this: libraries swallow one that comes while they look what they can import."""
+    numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _program(name: str, *words: Path) -> list[str]:
@@ -228,13 +281,12 @@ def _half_line(log: Path) -> bytes:
         return b""
 
 
-def _shipped() -> Iterator[bytes]:
+def _shipped(url: str) -> Iterator[bytes]:
     """Everything that was shipped: each stretch of a file that has no gap."""
     from spotwatch.cli.destinations import Keeping, destination
-    from spotwatch.cli.story_aws import BUCKET
     from spotwatch.ship.reading import contents, latest_manifests, shipped_files
 
-    archive = destination(f"s3://{BUCKET}", Keeping())
+    archive = destination(url, Keeping())
     for _, manifest in latest_manifests(archive):
         for file in shipped_files(manifest):
             stretch, end = b"", 0

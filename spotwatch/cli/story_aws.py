@@ -1,14 +1,14 @@
 """The AWS of the story: moto, made strict, with an instance that dies and another one that ships its log volume."""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
 from spotwatch.aws.session import Api, Session
 from spotwatch.aws.volumes import Volumes
-from spotwatch.core.errors import AwsUnsettled
+from spotwatch.core.errors import AwsConflict, AwsUnsettled
 from spotwatch.host.clock import Clock
 from spotwatch.simulate.instance import Instance
 from spotwatch.simulate.strict_aws import Delays, StrictAws
@@ -32,12 +32,14 @@ class StoryAws:
         instance: the one that is going to be interrupted, as its metadata service describes it.
         volume_id: of its log volume, which DeleteOnTermination would delete.
         permanent_id: of the instance that ships.
+        bucket: to which it does.
     """
 
     url: str
     instance: Instance
     volume_id: str
     permanent_id: str
+    bucket: str
     _ec2: Api
 
     def terminate(self) -> bool:
@@ -55,22 +57,24 @@ class StoryAws:
 
 @contextmanager
 def story_aws(pretended: Instance) -> Iterator[StoryAws]:
-    """AWS while it is played. Everything in our environment that speaks of another AWS is put aside.
+    """AWS while it is played. Where it is stays in our environment, for everything that is started.
 
     Args:
         pretended: an instance; the one that is launched has its own id, and is like this one.
     """
     with StrictAws(delays=DELAYS) as aws:
-        region = {"AWS_REGION": pretended.region, "AWS_DEFAULT_REGION": pretended.region}
-        with _environment({**aws.environment(), **region}):
-            session = Session(Clock(), patience=PATIENCE_SECONDS)
-            ec2 = session.api("ec2")
-            mine, volume_id = _launch(ec2, pretended)
-            permanent, _ = _launch(ec2, pretended)
-            session.api("s3").call(
-                "CreateBucket", Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": pretended.region}
-            )
-            yield StoryAws(aws.url, replace(pretended, instance_id=mine), volume_id, permanent, ec2)
+        os.environ |= {**aws.environment(), "AWS_REGION": pretended.region, "AWS_DEFAULT_REGION": pretended.region}
+        session = Session(Clock(), patience=PATIENCE_SECONDS)
+        ec2 = session.api("ec2")
+        mine, volume_id = _launch(ec2, pretended)
+        permanent, _ = _launch(ec2, pretended)
+        _make_bucket(session.api("s3"), pretended.region)
+        yield StoryAws(aws.url, replace(pretended, instance_id=mine), volume_id, permanent, BUCKET, ec2)
+
+
+def _make_bucket(s3: Api, region: str) -> None:
+    with suppress(AwsConflict):  # it is ours already, if the answer to the first attempt was not understood
+        s3.call("CreateBucket", Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": region})
 
 
 def _launch(ec2: Api, like: Instance) -> tuple[str, str]:
@@ -89,18 +93,3 @@ def _launch(ec2: Api, like: Instance) -> tuple[str, str]:
     (told,) = ec2.call("DescribeInstances", InstanceIds=[instance_id])["Reservations"][0]["Instances"]
     volumes = {each["DeviceName"]: str(each["Ebs"]["VolumeId"]) for each in told["BlockDeviceMappings"]}
     return instance_id, volumes[LOG_DEVICE]
-
-
-@contextmanager
-def _environment(settings: Mapping[str, str]) -> Iterator[None]:
-    """Ours and that of everything that we start: nothing of another AWS, and no proxy on the way to this one."""
-    before = dict(os.environ)
-    foreign = [name for name in before if name.startswith("AWS_") or name.lower().endswith("_proxy")]
-    for name in foreign:
-        del os.environ[name]
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

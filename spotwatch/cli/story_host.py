@@ -9,12 +9,21 @@ on.
 import os
 import sys
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 from spotwatch import hooks
-from spotwatch.cli import hook
+from spotwatch.cli import hook, ship
 from spotwatch.cli.hook_services import Services
+from spotwatch.cli.options import load_settings
+from spotwatch.cli.ship.batch import run_batch
+from spotwatch.cli.ship.host import ThisHost
+from spotwatch.cli.ship.order import Order, order_of
+from spotwatch.cli.ship.shipper import WorkerShipper
+from spotwatch.core.volume import Volume
 from spotwatch.host.log_volume import LogVolume
+from spotwatch.ship.manifest import Manifest
 
 
 class StoryServices(Services):
@@ -41,7 +50,7 @@ def main(volume_id: str, directory: str, command: str, *words: str) -> int:
     """Run the command; its exit code."""
     if command == "hook":
         return _hook(StoryServices(volume_id, directory), words)
-    return _ship(volume_id, directory, words)
+    return _ship(directory, words)
 
 
 def _hook(services: StoryServices, words: Sequence[str]) -> int:
@@ -49,6 +58,36 @@ def _hook(services: StoryServices, words: Sequence[str]) -> int:
     hook.add_arguments(parser)
     arguments = parser.parse_args(words)
     return hooks.built_in(arguments.name).run(arguments, services, dry_run=False)
+
+
+class StoryHost(ThisHost):
+    """The machine that ships: a directory appears on it where a device should."""
+
+    def __init__(self, directory: str, instance_id: str, claims: str) -> None:
+        super().__init__(instance_id, claims)
+        self._directory = directory
+
+    def device(self, volume: Volume) -> str:  # noqa: ARG002 (there is only one)
+        """The directory."""
+        return self._directory
+
+
+class StoryShipper(WorkerShipper):
+    """Has a directory read, where its device would be."""
+
+    def read(self, order: Order, *, renew: Callable[[], None] = lambda: None) -> Manifest:
+        """See `WorkerShipper.read`."""
+        return super().read(replace(order, device="", directory=order.device), renew=renew)
+
+
+def _ship(directory: str, words: Sequence[str]) -> int:
+    parser = ArgumentParser(prog="spotwatch ship")
+    ship.add_arguments(parser)
+    arguments = parser.parse_args(words)
+    settings = load_settings(arguments)
+    os.dup2(2, 1)  # whoever follows us reads one of them
+    host = partial(StoryHost, directory)
+    return run_batch(arguments, settings, order_of(arguments, settings.ship), host=host, shipper=StoryShipper)
 
 
 if __name__ == "__main__":

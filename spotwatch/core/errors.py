@@ -4,12 +4,14 @@
     ├── UsageError                      64  the command line asks for something impossible
     ├── SettingsError                   78  the settings files have mistakes: all of them, at once
     ├── InputError                      65  a file that the command line names cannot be used
+    ├── PlanInfeasible                  65  no plan over Spot capacity pools does what is asked
     ├── ScenarioError                   65  a rehearsal's scenario file has mistakes
     ├── AlreadyRunning (Transient)      75  another daemon holds this state directory
     ├── StateUnavailable                73  the state directory cannot be used at all
     ├── VolumeRefused                   65  what was named as the log volume is on nothing that outlives the instance
     ├── OverlayUnavailable              69  this machine has no means to replay a journal without writing to the volume
     ├── OverlayFull                     73  the scratch space does not hold what the replay writes
+    ├── FileNotWritten                  73  a file that the command line names cannot be written
     ├── NotRunning                      69  there is no daemon to ask
     ├── CommandNotStarted                   a hook's command could not be executed; a value, not an exit
     ├── LeaseLost (Transient)           75  another worker has taken the volume over
@@ -19,7 +21,8 @@
     ├── NotInTime (Transient)           75  a wait was cut by the deadline; what was begun goes on
     ├── NetworkRefused                  69  the kernel does not show or change its addresses, routes or rules
     ├── DestinationError                69  shipped objects can neither be stored nor read there
-    │   └── DestinationFull             73      there is no room
+    │   ├── DestinationFull             73      there is no room
+    │   └── DestinationDenied           77      it lets us neither store nor read
     ├── AwsError                        69  AWS did not do what it was asked for
     │   ├── AwsUnreachable (Transient)          no complete answer came
     │   ├── AwsThrottled (Transient)            it asks for patience
@@ -97,6 +100,12 @@ class InputError(SpotwatchError):
     exit_code = EX_DATAERR
 
 
+class PlanInfeasible(SpotwatchError):
+    """No plan over Spot capacity pools does what is asked, or none was found; the message says what is in the way."""
+
+    exit_code = EX_DATAERR
+
+
 class ScenarioError(SpotwatchError):
     """The scenario of a rehearsal cannot be played."""
 
@@ -129,6 +138,12 @@ class OverlayUnavailable(SpotwatchError):
 
 class OverlayFull(SpotwatchError):
     """The scratch space is too small for what the replay of the journal writes."""
+
+    exit_code = EX_CANTCREAT
+
+
+class FileNotWritten(SpotwatchError):
+    """A file that the command line names for the output cannot be written; what was there is untouched."""
 
     exit_code = EX_CANTCREAT
 
@@ -189,6 +204,12 @@ class DestinationFull(DestinationError):
     """The destination has no room for it."""
 
     exit_code = EX_CANTCREAT
+
+
+class DestinationDenied(DestinationError):
+    """The destination does not allow it; the hint names the action."""
+
+    exit_code = EX_NOPERM
 
 
 class AwsError(SpotwatchError):

@@ -10,6 +10,8 @@ LONGEST_SECONDS = 366 * 86400.0
 """No time in the life of an instance is longer, and arithmetic with dates stays within what dates can show."""
 
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*(%?)", re.ASCII)
+
 _SIZE = re.compile(r"(\d+)\s*([a-z]*)", re.IGNORECASE)
 
 
@@ -62,3 +64,21 @@ def format_size(count: int) -> str:
             break
         size, unit = size / 1000, larger
     return f"{size:.1f} {unit}"
+
+
+def parse_share(text: str) -> float:
+    """A share from 0 to 1 in a text such as ``5%``, ``0.05`` or ``12.5 %``.
+
+    Raises:
+        ValueError: the text is none.
+    """
+    match = _SHARE.fullmatch(text.strip())
+    share = float(match[1]) / (100 if match[2] else 1) if match else -1.0
+    if not 0.0 <= share <= 1.0:
+        raise ValueError(f'"{text}" is no share; write a percentage such as "5%", or a number from 0 to 1')
+    return share
+
+
+def format_share(share: float) -> str:
+    """A share for people: ``5.0 %``."""
+    return f"{share * 100:.1f} %"

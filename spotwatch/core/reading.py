@@ -134,6 +134,15 @@ def read_destination(value: object) -> str:
     return text
 
 
+def or_nothing(read: Reader) -> Reader:
+    """A reader that takes an empty text, too, and leaves it as it is."""
+
+    def read_or_nothing(value: object) -> Any:
+        return "" if value == "" else read(value)
+
+    return read_or_nothing
+
+
 def _is_host(host: str) -> bool:
     """An IP address, or a name of plain labels; others would need a resolver's rules to judge them."""
     try:
@@ -178,6 +187,7 @@ def parse_json_object(text: str) -> dict[str, Any]:
 
 
 Text = Annotated[str, read_text]
+OptionalText = Annotated[str, or_nothing(read_text)]
 Switch = Annotated[bool, read_switch]
 Seconds = Annotated[float, read_duration]
 PositiveSeconds = Annotated[float, read_positive_duration]

@@ -17,10 +17,11 @@ from spotwatch.core.reading import (
     Endpoint,
     Interval,
     OptionalInterval,
+    OptionalText,
     PositiveSeconds,
     Seconds,
     Switch,
-    Text,
+    or_nothing,
     read_count,
     read_destination,
     read_one_of,
@@ -197,7 +198,7 @@ class ObjectLayout(StrEnum):
 class ShipSettings:
     """``[ship]``: what becomes of leftover log volumes. Read by ``spotwatch ship``, not by the daemon."""
 
-    to: Annotated[str, read_destination] = ""
+    to: Annotated[str, or_nothing(read_destination)] = ""
     """Where to: ``s3://BUCKET/PREFIX`` or ``file:///DIRECTORY``. Empty: it has to be on the command line."""
 
     keep: Switch = False
@@ -227,13 +228,13 @@ class ShipSettings:
     scratch: AbsolutePath = "/var/tmp"  # noqa: S108 (files without a name only)
     """Where the replay of a volume's journal writes, a few MiB as a rule and never more than 1 GiB."""
 
-    encryption: Annotated[str, read_one_of(Encryption)] = ""
+    encryption: Annotated[str, or_nothing(read_one_of(Encryption))] = ""
     """Server-side encryption of S3; empty leaves it to the bucket, which encrypts with SSE-S3 by default."""
 
-    kms_key: Text = ""
+    kms_key: OptionalText = ""
     """The id or ARN of the KMS key for ``aws:kms``."""
 
-    storage_class: Text = ""
+    storage_class: OptionalText = ""
     """S3's name of a storage class, such as ``STANDARD_IA``; empty is ``STANDARD``."""
 
 

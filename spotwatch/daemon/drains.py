@@ -77,7 +77,10 @@ class Drains:
         self._follow(self.current.begin(now))
 
     def resume(self, known: InstanceFacts) -> None:
-        """Go on with the drain that an earlier life of the daemon left, if it is of this boot and this instance."""
+        """Go on with the drain that an earlier life of the daemon left, if it is of this boot and this instance.
+
+        What runs of other drains is ended.
+        """
         for left in self._journal.unfinished():
             try:
                 opening = decode_opening(left.opening)
@@ -89,6 +92,7 @@ class Drains:
                 self.current, reason = None, f"its journal cannot be read: {error!r}"
             if reason:
                 self._put_aside(left, reason)
+        self._end_strays()
 
     def take(self, happening: Happening) -> None:
         """Feed the current drain, if there is one."""
@@ -112,6 +116,11 @@ class Drains:
             self._log.info("drain-closed", drain=self.current.notes.drain, reason=note)
             self.current = None
             self._prune()
+
+    def _end_strays(self) -> None:
+        """End the hooks that the journal knows nothing of, before a new drain runs them a second time beside these."""
+        if count := self._machine.end_strays(self._state.directory):
+            self._log.warning("strays-ended", processes=count, reason="the journal does not know them")
 
     def _execution(self, opening: Opening) -> Execution:
         return Execution(

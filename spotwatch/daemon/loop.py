@@ -231,9 +231,9 @@ class Daemon:
 
     def _take_requests(self) -> None:
         """Somebody asks for a drain by hand; it is over once its hooks are, and the daemon arms again."""
-        for request in self._journal.requests():
+        for request in self._journal.requests.waiting():
             if self._drains.busy or self._stopping:
-                self._journal.take_request(request.number, "")
+                self._journal.requests.take(request.number, "")
                 self._log.warning("request-refused", reason="a drain is going on")
                 continue
             self._drains.put_aside("a drain by hand came after it")
@@ -241,7 +241,7 @@ class Daemon:
             event = self._own_event(EventKind(request.event), request.seconds)
             # Taken first: if the daemon dies in between, nobody drains twice for one request.
             name = self._drains.next_id(event.kind)
-            self._journal.take_request(request.number, name)
+            self._journal.requests.take(request.number, name)
             self._drains.begin(event, self._settings, name=name, by_hand=True)
 
     # Leaving and reloading

@@ -21,6 +21,10 @@ class Machine(Runner, Protocol):
         """Wait until this moment of the boot clock, or until something happens, whichever is first."""
         ...
 
+    def end_strays(self, state_directory: str) -> int:
+        """End what an earlier life with this state directory has started and nobody has adopted; how many processes."""
+        ...
+
     @property
     def boot_id(self) -> str:
         """What tells this boot from every other."""
@@ -123,8 +127,25 @@ class DrainRequest(Protocol):
         ...
 
 
+class Requests(Protocol):
+    """What ``spotwatch drain`` asks for."""
+
+    def waiting(self) -> Sequence[DrainRequest]:
+        """The requests that nobody has taken, the oldest first."""
+        ...
+
+    def take(self, number: int, drain: str) -> str:
+        """Write which drain a request became; with an empty id, that it was refused."""
+        ...
+
+
 class JournalFile(Journal, Protocol):
     """The journal, as the loop reads it."""
+
+    @property
+    def requests(self) -> Requests:
+        """Those for a drain by hand."""
+        ...
 
     def unfinished(self) -> Sequence[OpenDrain]:
         """The drains that are not closed, the oldest first."""
@@ -132,14 +153,6 @@ class JournalFile(Journal, Protocol):
 
     def report(self, drain: str) -> str | None:
         """The report of a drain as it was kept last, None if there is none."""
-        ...
-
-    def requests(self) -> Sequence[DrainRequest]:
-        """The requests that nobody has taken, the oldest first."""
-        ...
-
-    def take_request(self, number: int, drain: str) -> str:
-        """Write which drain a request became; with an empty id, that it was refused."""
         ...
 
     def prune(self, *, keep: int, not_before: str, at_most_bytes: int) -> str:

@@ -174,9 +174,7 @@ class Execution:
         is lost, and what had been ordered to end is ordered to end again: the order may not have been carried out.
         """
         for entry in entries:
-            for order in self._drain.step(entry.happening, entry.at):
-                if isinstance(order, StartHook):
-                    self.notes.outputs[order.hook.name] = self._output(order.hook)
+            self._repeat(entry)
         list(self._news())
         self.withdrawn = self._opening.by_hand and self._drain.event == self._opening.event
         lost = [name for name in self._drain.running if not self._adopt(name)]
@@ -203,12 +201,19 @@ class Execution:
         drain, _, hook = child.name.partition("/")
         if drain != self.notes.drain:
             return []
-        if child.output_dropped:
-            self.notes.dropped[hook] = child.output_dropped
-        if child.output_problem:
-            self.notes.outputs.pop(hook, None)
-            self.notes.not_recorded.append(f"output of {hook}: {child.output_problem}")
-        return self.take(HookEnded(hook, child.exit_code, child.signal), now)
+        ended = HookEnded(hook, child.exit_code, child.signal, child.output_dropped, child.output_problem)
+        self._note_output(ended)
+        return self.take(ended, now)
+
+    def _repeat(self, entry: Entry) -> None:
+        """Bring machine and notes to where they were after this step."""
+        if isinstance(entry.happening, HookEnded):
+            self._note_output(entry.happening)
+        elif isinstance(entry.happening, HookNotStarted):
+            self.notes.outputs.pop(entry.happening.hook, None)
+        for order in self._drain.step(entry.happening, entry.at):
+            if isinstance(order, StartHook):
+                self.notes.outputs[order.hook.name] = self._output(order.hook)
 
     def _take(self, happening: Happening, now: Instant) -> Iterator[Progress]:
         pending: list[Happening] = [happening]
@@ -230,6 +235,13 @@ class Execution:
             drain = self._opening.drain
             self._note(self._journal.add_step(drain, at, encode_happening(happening), encode_orders(orders)))
 
+    def _note_output(self, ended: HookEnded) -> None:
+        if ended.output_dropped:
+            self.notes.dropped[ended.hook] = ended.output_dropped
+        if ended.output_problem:
+            self.notes.outputs.pop(ended.hook, None)
+            self.notes.not_recorded.append(f"output of {ended.hook}: {ended.output_problem}")
+
     def _note(self, problem: str) -> None:
         if problem and (note := f"journal: {problem}") not in self.notes.not_recorded:
             self.notes.not_recorded.append(note)
@@ -239,7 +251,11 @@ class Execution:
 
     def _adopt(self, name: str) -> bool:
         hook = self._drain.hook(name)
-        marks = {"SPOTWATCH_DRAIN_ID": self._opening.drain, "SPOTWATCH_HOOK": name}
+        marks = {
+            "SPOTWATCH_STATE_DIRECTORY": self._state.directory,
+            "SPOTWATCH_DRAIN_ID": self._opening.drain,
+            "SPOTWATCH_HOOK": name,
+        }
         limit = self._state.output_limit
         return self._runner.adopt(self.child(name), marks, self._output(hook), output_limit=limit)
 

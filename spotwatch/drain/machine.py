@@ -17,13 +17,13 @@ earlier hook may use.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum
 
 from spotwatch.core.event import Event, EventKind
 from spotwatch.core.hook import FAILURES, Hook, HookOutcome, HookStatus, OnFailure
 from spotwatch.core.quantity import format_duration
 from spotwatch.core.settings import DrainSettings
+from spotwatch.drain.limits import REAP_SECONDS, Limits
 from spotwatch.drain.orders import (
     EventCame,
     EventWithdrawn,
@@ -38,26 +38,10 @@ from spotwatch.drain.orders import (
     TerminateHook,
     TimePassed,
 )
+from spotwatch.drain.progress import Phase, Progress
 
 WORTH_STARTING_SECONDS = 0.1
 """With less than this a command would be killed while its interpreter starts; it is given up instead."""
-
-REAP_SECONDS = 0.5
-"""From SIGKILL until a hook is counted as over even if its end was not seen: a process in uninterruptible sleep (a
-hung network file system) does not die, and must not hold up the stages behind it."""
-
-MARGIN_SHARE = 0.1
-"""The margin takes at most this share of a short notice."""
-
-
-class Phase(Enum):
-    """Where a hook stands."""
-
-    PENDING = auto()
-    RUNNING = auto()
-    TERMINATING = auto()
-    KILLED = auto()
-    OVER = auto()
 
 
 class Effect(Enum):
@@ -67,39 +51,6 @@ class Effect(Enum):
     UPGRADED = "upgraded"
     MOVED = "moved"
     RECORDED = "recorded"
-
-
-@dataclass(slots=True)
-class _Progress:
-    """One hook on its way.
-
-    Attributes:
-        ending: the status it will have if it was us who ended it.
-        in_the_way: it does the opposite of what the stronger event asks for: nothing starts until it is gone.
-        lost: it was to be started, or had been, when the daemon died.
-    """
-
-    hook: Hook
-    phase: Phase = Phase.PENDING
-    started_at: float = 0.0
-    allowed: float = 0.0
-    phase_ends_at: float = 0.0
-    ending: HookStatus = HookStatus.TIMED_OUT
-    in_the_way: bool = False
-    lost: bool = False
-    end_unseen: bool = False
-    outcome: HookOutcome | None = None
-
-    @property
-    def alive(self) -> bool:
-        return self.phase in {Phase.RUNNING, Phase.TERMINATING, Phase.KILLED}
-
-    @property
-    def never_began(self) -> bool:
-        """Whether it is over without a start ever having been tried."""
-        if self.outcome is None or self.outcome.status is HookStatus.NOT_STARTED:
-            return False
-        return self.outcome.started_at is None
 
 
 class Drain:
@@ -121,9 +72,9 @@ class Drain:
         self._withdrawn = False
         self._given_since = event.seen_at
         self._hooks = tuple(sorted(hooks, key=lambda hook: hook.stage))
-        self._progress: dict[str, _Progress] = {}
+        self._progress: dict[str, Progress] = {}
         self._orders: list[Order] = []
-        self._reserves: dict[int, float] | None = None
+        self._dealt: Limits | None = None
         self._add_hooks_for(event.kind)
 
     def step(self, happening: Happening, now: float) -> list[Order]:
@@ -140,8 +91,8 @@ class Drain:
         """When to step with `TimePassed` if nothing else happens before; None once the drain has finished."""
         if self.finished_at is not None:
             return None
-        changes = [self._next_change(progress) for progress in self._progress.values() if progress.alive]
-        starts = [] if self._held_back() else [self._start_at(progress) for progress in self._next_stage()]
+        changes = [self._limits.next_change(progress) for progress in self._progress.values() if progress.alive]
+        starts = [] if self._held_back() else [self._limits.start_at(progress.hook) for progress in self._next_stage()]
         return min([*changes, *starts], default=self.deadline if self._progress else self._given_since)
 
     @property
@@ -195,7 +146,7 @@ class Drain:
         effect = self._effect_of(event)
         self.history.append((event, effect))
         if effect is Effect.MOVED:
-            self.deadline = event.deadline
+            self.deadline, self._dealt = event.deadline, None
         elif effect is Effect.UPGRADED:
             self._upgrade(event, now)
 
@@ -211,6 +162,7 @@ class Drain:
     def _upgrade(self, event: Event, now: float) -> None:
         was_starting = self.event.kind is EventKind.START
         self.event, self.deadline, self._given_since = event, event.deadline, event.seen_at
+        self._dealt = None
         self.finished_at, self._withdrawn = None, False
         self._settle_unwanted(now)
         if was_starting:
@@ -226,11 +178,11 @@ class Drain:
         for hook in self._hooks:
             known = self._progress.get(hook.name)
             if kind in hook.on and (known is None or known.never_began):
-                self._progress[hook.name] = _Progress(hook, lost=known is not None and known.lost)
+                self._progress[hook.name] = Progress(hook, lost=known is not None and known.lost)
         self._progress = dict(sorted(self._progress.items(), key=lambda item: item[1].hook.stage))
-        self._reserves = None
+        self._dealt = None
 
-    def _take_end(self, progress: _Progress, exit_code: int | None, signal: int | None, now: float) -> None:
+    def _take_end(self, progress: Progress, exit_code: int | None, signal: int | None, now: float) -> None:
         if progress.phase is Phase.RUNNING:
             status = _status_of(exit_code, signal)
         elif progress.phase is Phase.KILLED and progress.ending is HookStatus.TIMED_OUT:
@@ -240,7 +192,7 @@ class Drain:
         if progress.alive:
             self._settle(progress, status, now, exit_code=exit_code, signal=signal)
 
-    def _take_loss(self, progress: _Progress, now: float) -> None:
+    def _take_loss(self, progress: Progress, now: float) -> None:
         """Run it again if it may be, and if it is still wanted."""
         if progress.phase is not Phase.RUNNING:
             self._take_end(progress, None, None, now)
@@ -248,7 +200,7 @@ class Drain:
             self._settle(progress, HookStatus.LOST, now, reason="the daemon died meanwhile, and rerun = false")
         else:
             progress.phase, progress.lost = Phase.PENDING, True
-            self._reserves = None
+            self._dealt = None
             self._settle_unwanted(now)
 
     def _settle_unwanted(self, now: float) -> None:
@@ -272,20 +224,23 @@ class Drain:
 
     def _end_what_is_due(self, now: float) -> None:
         for progress in self._in_order():
-            if progress.phase is Phase.RUNNING and now >= self._terminate_at(progress):
+            if progress.phase is Phase.RUNNING and self._is_due(progress, now):
                 self._terminate(progress, HookStatus.TIMED_OUT, now)
-            if progress.phase is Phase.TERMINATING and now >= min(progress.phase_ends_at, self._kill_by(progress)):
+            if progress.phase is Phase.TERMINATING and self._is_due(progress, now):
                 self._orders.append(KillHook(progress.hook.name))
                 progress.phase, progress.phase_ends_at = Phase.KILLED, now + REAP_SECONDS
-            if progress.phase is Phase.KILLED and now >= min(progress.phase_ends_at, self._limit(progress)):
+            if progress.phase is Phase.KILLED and self._is_due(progress, now):
                 ending = HookStatus.KILLED if progress.ending is HookStatus.TIMED_OUT else progress.ending
                 self._settle(progress, ending, now, reason="its end was not seen after SIGKILL")
                 progress.end_unseen = True
 
-    def _terminate(self, progress: _Progress, ending: HookStatus, now: float) -> None:
+    def _is_due(self, progress: Progress, now: float) -> bool:
+        return now >= self._limits.next_change(progress)
+
+    def _terminate(self, progress: Progress, ending: HookStatus, now: float) -> None:
         self._orders.append(TerminateHook(progress.hook.name))
         progress.phase, progress.ending = Phase.TERMINATING, ending
-        progress.phase_ends_at = now + self._grace(progress)
+        progress.phase_ends_at = now + self._limits.grace(progress)
 
     # Whose turn it is
 
@@ -295,7 +250,7 @@ class Drain:
         if self._held_back():
             return
         for progress in self._next_stage():
-            if now >= self._start_at(progress):
+            if now >= self._limits.start_at(progress.hook):
                 self._start(progress, now)
 
     def _held_back(self) -> bool:
@@ -312,12 +267,12 @@ class Drain:
                 self._settle(progress, HookStatus.SKIPPED, now, reason=f"{cause.name} (stage {cause.stage}) failed")
                 return True
         for progress in self._next_stage():
-            if self._limit(progress) - max(now, self._start_at(progress)) < WORTH_STARTING_SECONDS:
+            if self._limits.limit(progress) - max(now, self._limits.start_at(progress.hook)) < WORTH_STARTING_SECONDS:
                 self._settle(progress, HookStatus.GIVEN_UP, now, reason=self._why_no_time(progress, now))
                 return True
         return False
 
-    def _next_stage(self) -> list[_Progress]:
+    def _next_stage(self) -> list[Progress]:
         """The pending hooks whose turn it is: of those for this event, none of a lower stage is pending or alive.
 
         What still runs for a weaker event has its limit and holds up nothing.
@@ -325,15 +280,15 @@ class Drain:
         in_force = [p for p in self._in_order() if p.phase is not Phase.OVER and self.event.kind in p.hook.on]
         return [p for p in in_force if p.phase is Phase.PENDING and p.hook.stage == in_force[0].hook.stage]
 
-    def _start(self, progress: _Progress, now: float) -> None:
+    def _start(self, progress: Progress, now: float) -> None:
         progress.phase, progress.started_at = Phase.RUNNING, now
-        self._reserves = None
-        progress.allowed = self._terminate_at(progress) - now
+        self._dealt = None
+        progress.allowed = self._limits.terminate_at(progress) - now
         self._orders.append(StartHook(progress.hook, progress.allowed))
 
-    def _why_no_time(self, progress: _Progress, now: float) -> str:
-        before, reserved = progress.hook.start_before, self._reserved_from(progress)
-        if before is not None and now < self._start_at(progress):
+    def _why_no_time(self, progress: Progress, now: float) -> str:
+        before, reserved = progress.hook.start_before, self._limits.reserved_from(progress)
+        if before is not None and now < self._limits.start_at(progress.hook):
             taken = f"the {format_duration(reserved)} reserved for later stages" if reserved else "the margin"
             return f"its start, {format_duration(before)} before the deadline, lies in {taken}"
         left = format_duration(max(0.0, self.deadline - now))
@@ -341,64 +296,19 @@ class Drain:
 
     # How much time there is
 
-    def _limit(self, progress: _Progress) -> float:
-        """The moment by which the hook must be gone (boot clock)."""
-        margin = min(self._settings.margin, MARGIN_SHARE * max(0.0, self.deadline - self._given_since))
-        return self.deadline - margin - self._reserved_from(progress)
-
-    def _reserved_from(self, progress: _Progress) -> float:
-        """Seconds that this hook must leave to the stages that have yet to begin and wait for it.
-
-        The hooks of a stage run side by side, so it keeps what its longest reserve takes: the reserve itself until
-        SIGTERM, and what may follow until the hook is gone.
-        """
-        reserves = self._pending_reserves()
-        waiting = (seconds for stage, seconds in reserves.items() if progress.in_the_way or stage > progress.hook.stage)
-        return sum(waiting)
-
-    def _pending_reserves(self) -> dict[int, float]:
-        """What each stage that has yet to begin keeps for itself; reckoned anew only when a hook has moved on."""
-        if self._reserves is None:
-            longest: dict[int, float] = {}
-            for hook in (p.hook for p in self._progress.values() if p.phase is Phase.PENDING and p.hook.reserve):
-                longest[hook.stage] = max(hook.reserve, longest.get(hook.stage, 0.0))
-            afterwards = self._settings.kill_grace + REAP_SECONDS
-            self._reserves = {stage: reserve + afterwards for stage, reserve in longest.items()}
-        return self._reserves
-
-    def _window(self, progress: _Progress) -> float:
-        return max(0.0, self._limit(progress) - progress.started_at)
-
-    def _grace(self, progress: _Progress) -> float:
-        """Seconds between SIGTERM and SIGKILL: what is set, but at most a quarter of the hook's time."""
-        return min(self._settings.kill_grace, self._window(progress) / 4)
-
-    def _kill_by(self, progress: _Progress) -> float:
-        """SIGKILL at the latest: a little before the limit, so that the hook is gone by then."""
-        return self._limit(progress) - min(REAP_SECONDS, self._window(progress) / 10)
-
-    def _terminate_at(self, progress: _Progress) -> float:
-        latest = self._kill_by(progress) - self._grace(progress)
-        timeout = progress.hook.timeout
-        return latest if timeout is None else min(progress.started_at + timeout, latest)
-
-    def _start_at(self, progress: _Progress) -> float:
-        before = progress.hook.start_before
-        return self._given_since if before is None else self.deadline - before
-
-    def _next_change(self, progress: _Progress) -> float:
-        """When time alone changes what becomes of a hook that has a process."""
-        if progress.phase is Phase.RUNNING:
-            return self._terminate_at(progress)
-        if progress.phase is Phase.TERMINATING:
-            return min(progress.phase_ends_at, self._kill_by(progress))
-        return min(progress.phase_ends_at, self._limit(progress))
+    @property
+    def _limits(self) -> Limits:
+        """The time as it is dealt out now; reckoned anew only when a hook has moved on, or the deadline has."""
+        if self._dealt is None:
+            pending = [progress.hook for progress in self._select(lambda p: p.phase is Phase.PENDING)]
+            self._dealt = Limits(self._settings, self.deadline, self._given_since, pending)
+        return self._dealt
 
     # Book-keeping
 
     def _settle(
         self,
-        progress: _Progress,
+        progress: Progress,
         status: HookStatus,
         now: float,
         *,
@@ -410,7 +320,7 @@ class Drain:
         if progress.lost and not ran:
             reason = f"{reason}; it may have run before the daemon died"
         progress.phase = Phase.OVER
-        self._reserves = None
+        self._dealt = None
         progress.outcome = HookOutcome(
             hook=progress.hook.name,
             stage=progress.hook.stage,
@@ -424,10 +334,10 @@ class Drain:
             timeout=progress.hook.timeout,
         )
 
-    def _in_order(self) -> list[_Progress]:
+    def _in_order(self) -> list[Progress]:
         return list(self._progress.values())
 
-    def _select(self, wanted: Callable[[_Progress], bool]) -> list[_Progress]:
+    def _select(self, wanted: Callable[[Progress], bool]) -> list[Progress]:
         return [progress for progress in self._in_order() if wanted(progress)]
 
 

@@ -22,11 +22,18 @@ class EventWithdrawn:
 
 @dataclass(frozen=True, slots=True)
 class HookEnded:
-    """A hook that was started is over; at most one of the two says how."""
+    """A hook that was started is over; at most one of exit code and signal says how.
+
+    Attributes:
+        output_dropped: bytes of its output left out of its file because of the size limit.
+        output_problem: why its output could not be kept, or an empty text.
+    """
 
     hook: str
     exit_code: int | None
     signal: int | None
+    output_dropped: int = 0
+    output_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

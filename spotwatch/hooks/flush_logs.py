@@ -130,9 +130,12 @@ class _Work:
         return 1 if self._sync() or failed else 0
 
     def run(self) -> int:
-        """Everything; what goes on after us is handed over first, since agents may take their time."""
-        self._write_report()
+        """Everything; what goes on after us is handed over first.
+
+        Agents may take their time, and if an earlier drain has frozen the volume, nothing can be written until then.
+        """
         is_over = self._time.deadline is None or self._hand_over(self._time.deadline)
+        self._write_report()
         failed = self._tell_agents(self._sync if not is_over else lambda: False)
         problem = self._sync()
         while not is_over and (left := self._time.until - self._services.clock.now()) > 0:
@@ -172,9 +175,11 @@ class _Work:
 
     def _write_report(self) -> None:
         """As things stand: the last one is only written when all hooks have ended."""
-        report = self._services.report_so_far() if self._drain else ""
+        if not self._drain:
+            return
+        report = self._services.report_so_far()
         if not report:
-            print("missing: no report of a drain to be written onto the volume")
+            print("missing: the daemon's journal has no report to be written onto the volume")
         elif problem := self._files.write_note(self._volume, f"reports/{self._drain}.json", report):
             print(f"missing: {problem}")
 

@@ -84,7 +84,11 @@ def _within(seconds: float, ask: Callable[[], str]) -> str:
     thread = threading.Thread(target=lambda: answers.append(ask()), daemon=True)
     thread.start()
     thread.join(seconds)
-    return answers[0] if answers else f"no complete answer within {seconds:g} s"
+    return answers[0] if answers else _too_late(seconds)
+
+
+def _too_late(seconds: float) -> str:
+    return f"no complete answer within {seconds:g} s"
 
 
 def _request(method: str, url: str, seconds: float) -> str:
@@ -97,7 +101,11 @@ def _request(method: str, url: str, seconds: float) -> str:
     except urllib.error.HTTPError as error:
         return f"answered {error.code} {error.reason}"
     except urllib.error.URLError as error:
+        if isinstance(error.reason, TimeoutError):
+            return _too_late(seconds)
         return str(getattr(error.reason, "strerror", None) or error.reason)
+    except TimeoutError:
+        return _too_late(seconds)
     except (OSError, HTTPException, ValueError) as error:
         return str(error) or type(error).__name__
     return ""

@@ -16,7 +16,6 @@ import errno
 import os
 import signal
 import subprocess
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -24,7 +23,7 @@ from spotwatch.core.errors import CommandNotStarted
 from spotwatch.core.process import Command
 from spotwatch.host.identity import Identity, identity
 from spotwatch.host.output import Output
-from spotwatch.host.processes import Process, marks, read_marked, read_process, send_signal, wait_for_end
+from spotwatch.host.processes import Process, marks, read_process
 
 _UMASK = 0o022
 """What a login shell has: files that everybody may read and only the owner may write."""
@@ -98,62 +97,6 @@ class Child:
         os.close(self.pidfd)
         self.birth.forget()
         return self.process.wait()
-
-
-@dataclass(frozen=True, slots=True)
-class Adopted:
-    """A child of an earlier life of ours. Its parent is init now, so nobody will tell us how it ended.
-
-    Its number may be given to another process as soon as it has ended, so signals go to processes one by one, never
-    to its group.
-    """
-
-    name: str
-    process: Process
-    pidfd: int
-    output: Output
-    marks: frozenset[bytes]
-    birth: Birth
-
-    @property
-    def pid(self) -> int:
-        """Its number, which is also that of its session."""
-        return self.process.pid
-
-    def signal_group(self, number: int) -> None:
-        """Signal all that belongs to it."""
-        for process in read_marked(self.marks):
-            send_signal(process, number)
-
-    def reap(self) -> int | None:
-        """None: its status went to init."""
-        os.close(self.pidfd)
-        self.birth.forget()
-        return None
-
-
-def adopt(name: str, environment: Mapping[str, str], output: str, *, output_limit: int) -> Adopted | None:
-    """Take over the child that was started with this environment; None if it has ended.
-
-    Then what it left behind is killed, for its name is about to be used again.
-    """
-    its_marks = marks(environment)
-    found, birth = read_marked(its_marks), Birth.of_child_with(output)
-    leader = _eldest(found, birth.read())
-    if leader is not None:
-        with contextlib.suppress(OSError):
-            return Adopted(name, leader, os.pidfd_open(leader.pid), Output(output, output_limit), its_marks, birth)
-    for process in found:
-        send_signal(process, signal.SIGKILL)
-    wait_for_end(found)
-    birth.forget()
-    return None
-
-
-def _eldest(found: Collection[Process], born: Process | None) -> Process | None:
-    """The child among all that carry its marks; where its birth was not noted, whoever began a session first."""
-    leaders = [process for process in found if process.pid == process.session and born in {None, process}]
-    return min(leaders, key=lambda process: process.started, default=None)
 
 
 def start(name: str, command: Command, *, output_limit: int) -> Child:

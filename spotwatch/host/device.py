@@ -89,6 +89,9 @@ def check_unused(device: BlockDevice) -> None:
 def read_only(*devices: BlockDevice) -> Iterator[None]:
     """Let the kernel refuse every write to these devices; those that were writable are so again afterwards.
 
+    They are held open meanwhile: should one be detached, its name is given to no other device, which we would then
+    take for it and write to.
+
     If we are killed they stay read-only, until they are attached anew: the safe side.
 
     Raises:
@@ -97,26 +100,26 @@ def read_only(*devices: BlockDevice) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for device in devices:
             try:
-                if _set_read_only(device, True):
-                    stack.callback(_restore, device)
+                descriptor = stack.enter_context(_opened(device.path))
+                if _set_read_only(descriptor, True):
+                    stack.callback(_restore, descriptor)
             except OSError as error:
                 message = f"{device.path} cannot be made read-only: {error.strerror}"
                 raise VolumeUnreadable(message, hint="run as root") from None
         yield
 
 
-def _restore(device: BlockDevice) -> None:
+def _restore(descriptor: int) -> None:
     with contextlib.suppress(OSError):  # the device has vanished meanwhile
-        _set_read_only(device, False)
+        _set_read_only(descriptor, False)
 
 
-def _set_read_only(device: BlockDevice, wanted: bool) -> bool:
+def _set_read_only(descriptor: int, wanted: bool) -> bool:
     """Whether that has changed anything."""
-    with _opened(device.path) as descriptor:
-        before = fcntl.ioctl(descriptor, _BLKROGET, bytes(4)) != bytes(4)
-        if before != wanted:
-            fcntl.ioctl(descriptor, _BLKROSET, int(wanted).to_bytes(4, sys.byteorder))
-        return before != wanted
+    before = fcntl.ioctl(descriptor, _BLKROGET, bytes(4)) != bytes(4)
+    if before != wanted:
+        fcntl.ioctl(descriptor, _BLKROSET, int(wanted).to_bytes(4, sys.byteorder))
+    return before != wanted
 
 
 @contextlib.contextmanager

@@ -20,7 +20,8 @@ def filesystem_uuid(path: str, devices: BlockDevices, database: str = "/run/udev
         database: where udev notes what it has found.
     """
     with contextlib.suppress(VolumeUnreadable):
-        return probe(path).uuid
+        if uuid := probe(path).uuid:
+            return uuid
     number = devices.attribute(os.path.basename(path), "dev")
     with contextlib.suppress(OSError), open(f"{database}/b{number}", encoding="utf-8", errors="replace") as file:
         for line in file:

@@ -9,10 +9,12 @@ What this survives:
 - The death of the hook and of the daemon: it is a unit of its own, started by systemd.
 - Its own death while the file system is frozen, also by SIGKILL: the unit's ExecStopPost= runs `thaw`.
 - A shutdown of the instance: SIGTERM thaws at once, and the unit comes after the mount, which is then unmounted.
+- Somebody else's freeze, at the same moment: it is left alone, and ours follows.
 - A frozen file system under our own feet: everything that is needed is loaded before, and nothing is printed then.
 """
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -32,6 +34,9 @@ ENVIRONMENT: Final = (MOUNT_POINT, FREEZE_AT, UNTIL, REPORT)
 
 INTERVAL: Final = 1.0
 """Seconds between two syncs: what a power cut may cost at the most. A sync takes 11 to 14 ms."""
+
+_BUSY_INTERVAL: Final = 0.1
+"""Seconds between two attempts to freeze what somebody else has frozen, as tools for snapshots do for a moment."""
 
 _STOP: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -79,10 +84,15 @@ def main(word: str = "") -> int:
         return 0
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
     with freeze.opened(plan.mount_point) as descriptor:
-        return _carry_out(plan, descriptor)
+        _carry_out(plan, descriptor)
+    return 0
 
 
-def _carry_out(plan: Plan, descriptor: int) -> int:
+class _ToldToStop(Exception):
+    """SIGTERM: somebody wants to unmount the volume, or the instance shuts down."""
+
+
+def _carry_out(plan: Plan, descriptor: int) -> None:
     copy_report = report_copier(plan.report, plan.mount_point)
 
     def sync() -> None:
@@ -92,31 +102,58 @@ def _carry_out(plan: Plan, descriptor: int) -> int:
         except OSError as error:
             _tell(f"{plan.mount_point} cannot be synced: {error.strerror}")
 
-    told_to_stop = _wait(plan.until if plan.freeze_at is None else plan.freeze_at, sync)
+    with contextlib.suppress(_ToldToStop):
+        _sync_and_freeze(plan, descriptor, sync)
     sync()
-    if told_to_stop or plan.freeze_at is None:
-        return 0
-    try:
-        freeze.freeze(descriptor)
-    except OSError as error:
-        _tell(f"{plan.mount_point} cannot be frozen: {error.strerror}")
+
+
+def _sync_and_freeze(plan: Plan, descriptor: int, sync: Callable[[], None]) -> None:
+    _wait(plan.until if plan.freeze_at is None else plan.freeze_at, sync)
+    if plan.freeze_at is None:
+        return
+    sync()
+    if problem := _freeze(descriptor, plan.until):
+        _tell(f"{plan.mount_point} cannot be frozen: {problem}")
         _wait(plan.until, sync)
-        return 0
+        return
     try:
-        _wait(plan.until, lambda: None)
+        _wait(plan.until, _nothing)
     finally:
         freeze.thaw(descriptor)
     _tell(f"{plan.mount_point} was frozen; thawed, since the instance is still there")
-    return 0
 
 
-def _wait(until: float, meanwhile: Callable[[], None]) -> bool:
-    """Wait, and do something every `INTERVAL`; whether we were told to stop before the time was up."""
-    while (left := until - time.clock_gettime(time.CLOCK_BOOTTIME)) > 0:
+def _freeze(descriptor: int, until: float) -> str:
+    """Freeze it, as soon as nobody else has; why that could not be, or an empty text."""
+    while True:
+        try:
+            freeze.freeze(descriptor)
+        except OSError as error:
+            if error.errno != errno.EBUSY or _now() >= until:
+                return error.strerror or str(error)
+            _wait(min(until, _now() + _BUSY_INTERVAL), _nothing)
+        else:
+            return ""
+
+
+def _nothing() -> None:
+    pass
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _wait(until: float, meanwhile: Callable[[], None]) -> None:
+    """Wait, and do something every `INTERVAL`.
+
+    Raises:
+        _ToldToStop: before the time was up.
+    """
+    while (left := until - _now()) > 0:
         meanwhile()
         if signal.sigtimedwait(_STOP, min(INTERVAL, left)) is not None:
-            return True
-    return False
+            raise _ToldToStop
 
 
 def report_copier(source: str, mount_point: str) -> Callable[[], str]:

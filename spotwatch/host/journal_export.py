@@ -5,6 +5,7 @@ death, with which it ends.
 """
 
 import contextlib
+import errno
 import shutil
 import subprocess
 import tempfile
@@ -52,6 +53,8 @@ class JournalctlExport:
         with contextlib.ExitStack() as stack:
             paths = [path for path in self._tree.list(directory) if path.endswith((".journal", ".journal~"))]
             numbers = [stack.enter_context(self._tree.open(path)).fileno() for path in paths]
+            if not numbers:
+                raise FileNotFoundError(errno.ENOENT, "there is no journal")  # journalctl would read this host's
             complaints = stack.enter_context(tempfile.TemporaryFile())
             process = subprocess.Popen(
                 tied([shutil.which(_PROGRAM) or _PROGRAM, *_words(numbers, cursor)]),

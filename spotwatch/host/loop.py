@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 _LOOP_CTL_GET_FREE = 0x4C82
 _LOOP_CONFIGURE = 0x4C0A
+_BLKROSET = 0x125D  # linux/fs.h
 _LO_FLAGS_READ_ONLY = 1
 _LO_FLAGS_AUTOCLEAR = 4
 _LO_FLAGS_PARTSCAN = 8
@@ -49,6 +50,8 @@ def _attach(file: int, flags: int) -> tuple[str, int]:
         descriptor = os.open(device, os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.ioctl(descriptor, _LOOP_CONFIGURE, config)
+            if not flags & _LO_FLAGS_READ_ONLY:  # somebody may have said so before, of another file behind it
+                fcntl.ioctl(descriptor, _BLKROSET, bytes(4))
         except OSError as error:
             os.close(descriptor)
             if error.errno != errno.EBUSY:

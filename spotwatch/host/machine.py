@@ -22,7 +22,8 @@ from typing import Self
 
 from spotwatch.core.instant import Instant
 from spotwatch.core.process import ChildEnded, Command, SignalCame
-from spotwatch.host.children import Adopted, Child, adopt, start
+from spotwatch.host.adoption import Adopted, adopt, end_strays
+from spotwatch.host.children import Child, start
 from spotwatch.host.processes import UNKNOWN, Offspring, send_signal, wait_for_end
 from spotwatch.host.signals import Signals
 
@@ -89,6 +90,10 @@ class Machine:
         self._children[name] = child
         self._poll.register(child.pidfd, select.POLLIN)
         return True
+
+    def end_strays(self, state_directory: str) -> int:
+        """End what an earlier life with this state directory has started and nobody has adopted; how many processes."""
+        return end_strays(state_directory, [child.marks for child in self._children.values()])
 
     @property
     def boot_id(self) -> str:

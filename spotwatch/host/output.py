@@ -66,6 +66,7 @@ class Output:
         beginning = self._limit // 2
         wanted = min(self._limit // 4, MOST_RECENT)
         recent = os.pread(self.descriptor, wanted, size - wanted)
+        size = os.fstat(self.descriptor).st_size  # what was written while we read goes with the rest, and is counted
         self.dropped += size - beginning - self._note_length - len(recent)
         note = f"\n[spotwatch: {self.dropped} bytes left out here]\n".encode()
         self._note_length = len(note)

@@ -14,11 +14,14 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
-MARKS = ("SPOTWATCH_DRAIN_ID", "SPOTWATCH_HOOK")
-"""The environment variables that every hook has; together they say which child a process comes from."""
+MARKS = ("SPOTWATCH_STATE_DIRECTORY", "SPOTWATCH_DRAIN_ID", "SPOTWATCH_HOOK")
+"""The environment variables that every hook has; together they say which child a process comes from.
+
+The state directory says whose: two daemons of one machine may have begun a drain in the same millisecond.
+"""
 
 UNKNOWN = 0
 """The origin of an orphan that was handed to us and shows no mark; no process has this number."""
@@ -127,15 +130,46 @@ def _read_environment(pid: int) -> frozenset[bytes]:
 
 
 def read_marked(its_marks: frozenset[bytes]) -> list[Process]:
-    """The living processes that carry these marks, or are in a session whose leader does."""
-    table = read_processes().values()
-    marked = {process for process in table if process.is_alive and its_marks <= _read_environment(process.pid)}
+    """The living processes that carry these marks, or are in a session whose leader does; none if there is no mark."""
+    return _read_where(lambda environment: bool(its_marks) and its_marks <= environment)
+
+
+def read_strays(state_directory: str, known: Collection[frozenset[bytes]]) -> list[Process]:
+    """The same for the marks of every hook of a state directory but those that are known; never we and who started us.
+
+    One look at each process decides: what a known hook forks meanwhile is no stray.
+    """
+    place, *others = (f"{name}=".encode() for name in MARKS)
+
+    def is_stray(environment: frozenset[bytes]) -> bool:
+        is_of_a_hook = all(any(word.startswith(other) for word in environment) for other in others)
+        is_known = any(its_marks <= environment for its_marks in known)
+        return place + os.fsencode(state_directory) in environment and is_of_a_hook and not is_known
+
+    ours = {process.pid for process in _ancestry(read_processes())}
+    found = _read_where(is_stray)
+    return [process for process in found if process.pid not in ours and process.session != os.getsid(0)]
+
+
+def _read_where(is_marked: Callable[[frozenset[bytes]], bool]) -> list[Process]:
+    table = [process for process in read_processes().values() if process.is_alive]
+    marked = {process for process in table if is_marked(_read_environment(process.pid))}
     sessions = {process.session for process in marked if process.session == process.pid}
-    return sorted(marked | {process for process in table if process.is_alive and process.session in sessions}, key=_pid)
+    return sorted(marked | {process for process in table if process.session in sessions}, key=_pid)
 
 
 def _pid(process: Process) -> int:
     return process.pid
+
+
+def _ancestry(table: Mapping[int, Process]) -> Iterator[Process]:
+    """We, our parent and so on."""
+    process = table.get(os.getpid())
+    for _ in table:
+        if process is None:
+            return
+        yield process
+        process = table.get(process.parent)
 
 
 class Offspring:

@@ -4,9 +4,10 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, Protocol
+from stat import S_ISREG
+from typing import IO, Final, Protocol
 
 from spotwatch.core.errors import DestinationError, DestinationFull
 from spotwatch.core.stored import Stored
@@ -80,31 +81,30 @@ class Directory:
         return self._root.as_uri()
 
     def put(self, key: str, chunks: Iterable[bytes]) -> bool:
-        """See `Destination.put`: written under another name, synced, and linked to its own only if that is free."""
+        """See `Destination.put`: written without a name, synced, and given its own only if that is free."""
         path = self._path(key)
         if path.exists():
             return False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".part") as file:
+            with _directory(path.parent) as directory, _nameless(path.parent) as (file, found_at):
                 for chunk in chunks:
                     file.write(chunk)
                 file.flush()
                 os.fchmod(file.fileno(), 0o640)
                 os.fsync(file.fileno())
-                os.link(file.name, path)
-            _sync_directory(path.parent)
-        except FileExistsError:
-            return False
+                linked = _link(found_at, path, directory)
+                _sync(directory)
         except OSError as error:
             raise _refused(path, error) from None
-        return True
+        return linked
 
     def find(self, key: str) -> Stored | None:
         """See `Destination.find`."""
         path = self._path(key)
         try:
-            return Stored(key, path.stat().st_size)
+            found = path.stat()
+            return Stored(key, found.st_size) if S_ISREG(found.st_mode) else None
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -144,14 +144,47 @@ class Directory:
         return self._root / key
 
 
-def _sync_directory(path: Path) -> None:
-    """The name of a new file is durable only when its directory is."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _link(found_at: str, path: Path, directory: int) -> bool:
+    """Give a file its own name, unless another has it."""
     try:
-        with suppress(OSError):  # some network file systems cannot
-            os.fsync(descriptor)
+        os.link(found_at, path, src_dir_fd=directory)  # with a descriptor it follows the link in /proc
+    except FileExistsError:
+        return False
+    return True
+
+
+@contextmanager
+def _directory(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _nameless(directory: Path) -> Iterator[tuple[IO[bytes], str]]:
+    """A new file, and where it can be found in order to be linked.
+
+    If we are killed nothing of it stays; but where the file system knows no such files (O_TMPFILE in open(2)) it has a
+    hidden name, which does.
+    """
+    try:
+        descriptor = os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+        with tempfile.NamedTemporaryFile(dir=directory, prefix=".", suffix=".part") as named:
+            yield named, named.name
+        return
+    with open(descriptor, "wb") as file:
+        yield file, f"/proc/self/fd/{descriptor}"
+
+
+def _sync(directory: int) -> None:
+    """The name of a new file is durable only when its directory is."""
+    with suppress(OSError):  # some network file systems cannot
+        os.fsync(directory)
 
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

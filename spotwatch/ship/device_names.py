@@ -1,13 +1,12 @@
 """The device names that volumes are attached under. NVMe devices are found by their serial; EC2 wants a name anyhow."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from string import ascii_lowercase
 from threading import Lock
 from typing import Final
 
 from spotwatch.core.errors import AwsRefused
-from spotwatch.ship.volumes import Volumes
 
 NAMES: Final = (
     *(f"/dev/sd{letter}" for letter in ascii_lowercase[5:16]),
@@ -19,12 +18,16 @@ NAMES: Final = (
 class DeviceNames:
     """Hands out names that nobody uses. A name just freed comes last: it may stick in `attaching` for a while."""
 
-    def __init__(self, volumes: Volumes, instance_id: str) -> None:
-        self._volumes = volumes
-        self._instance_id = instance_id
+    def __init__(self, used: Callable[[], Set[str]]) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            used: tells which names the instance uses now.
+        """
+        self._used = used
         self._order = list(NAMES)
         self._lock = Lock()
-        self._taken: set[str] = set()
+        self._given: set[str] = set()
 
     @contextmanager
     def one(self) -> Iterator[str]:
@@ -38,16 +41,16 @@ class DeviceNames:
             yield name
         finally:
             with self._lock:
-                self._taken.discard(name)
+                self._given.discard(name)
 
     def _take(self) -> str:
-        used = self._volumes.device_names(self._instance_id)
+        used = self._used()
         with self._lock:
-            free = (name for name in self._order if name not in used | self._taken)
+            free = (name for name in self._order if name not in used | self._given)
             name = next(free, None)
             if name is None:
                 raise AwsRefused("the instance has no device name left", hint="ship fewer volumes at once")
             self._order.remove(name)
             self._order.append(name)
-            self._taken.add(name)
+            self._given.add(name)
             return name

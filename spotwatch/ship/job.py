@@ -13,16 +13,18 @@ What this survives:
   its own. Its objects are the same as everybody's, so they do no harm.
 - Two that begin at once: EC2 lets one attach. Two that delete at once: the second finds nothing.
 - A volume with anything wrong about it: what can be read is shipped, and the volume is kept for a person to look at.
+- Tags that show late: what was just written is remembered until the volume is done with, and never read back.
+- A step that fails: the volume is detached, so that it neither holds a slot of this host nor is lost to the others.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 
-from spotwatch.core.errors import AwsConflict, LeaseLost, SpotwatchError, VolumeUnreadable
+from spotwatch.core.errors import AwsConflict, AwsRefused, LeaseLost, SpotwatchError, VolumeUnreadable
 from spotwatch.core.volume import STATE_TAG, TAG_PREFIX, Volume, VolumeLabel, VolumeState
 from spotwatch.ship.device_names import DeviceNames
 from spotwatch.ship.manifest import Manifest
@@ -37,6 +39,9 @@ LONGEST_REASON: Final = 250
 
 RENEW_EVERY: Final = 60.0
 """Seconds between two renewals of a lease: each is two calls, and a long shipment has few."""
+
+NAMES_TRIED: Final = 3
+"""Device names for one attachment: one may be in use although EC2 does not list it yet, or not any more."""
 
 
 class Verdict(StrEnum):
@@ -149,8 +154,12 @@ class Shipper(Protocol):
         """
         ...
 
-    def verify(self, manifest: Manifest) -> None:
+    def verify(self, manifest: Manifest, *, renew: Callable[[], None]) -> None:
         """Read everything back.
+
+        Args:
+            manifest: of what was stored.
+            renew: as for `ship`; reading back may take as long.
 
         Raises:
             DestinationError: something is not there, or not what was stored.
@@ -166,48 +175,66 @@ class Job:
         self._host = host
         self._shipper = shipper
         self._ending = ending
-        self._names = DeviceNames(volumes, host.instance_id)
+        self._names = DeviceNames(lambda: volumes.device_names(host.instance_id))
 
     def work(self, volume: Volume) -> Outcome:
         """From wherever the volume is to its end, unless somebody else has it."""
+        return self._outcome(volume, self._go_on)
+
+    def take_over(self, volume: Volume) -> Outcome:
+        """The same for a volume that another host holds, and whose lease has not been renewed for long.
+
+        Args:
+            volume: as it was when its silence began.
+        """
+        return self._outcome(volume, self._free_and_go_on)
+
+    def _outcome(self, volume: Volume, do: Callable[[Volume], Outcome]) -> Outcome:
         with self._host.claim(volume.id) as ours:
             if not ours:
                 return Outcome(volume.id, Verdict.BUSY, "another process of this host works on it")
             try:
-                return self._go_on(volume)
+                return do(volume)
             except (AwsConflict, LeaseLost) as error:
                 return Outcome(volume.id, Verdict.BUSY, error.message)
             except SpotwatchError as error:
+                self._let_go(volume)
                 return Outcome(volume.id, Verdict.FAILED, error.message, error.hint)
 
-    def take_over(self, volume: Volume) -> Outcome:
-        """The same for a volume that another host holds, and whose lease has not been renewed for long."""
-        try:
-            with self._host.claim(volume.id) as ours:
-                dead = Lease.from_tags(volume.tags)
-                if not ours or dead is None or Lease.from_tags(self._look(volume).tags) != dead:
-                    return Outcome(volume.id, Verdict.BUSY, "its holder lives")
-                self._write(volume, Lease(self._host.worker, dead.epoch + 1, self._host.now()))
-                self._volumes.detach(volume.id, volume.instance_id)
-                self._volumes.wait_until_available(volume.id)
-            return self.work(self._look(volume))
-        except SpotwatchError as error:
-            return Outcome(volume.id, Verdict.FAILED, error.message, error.hint)
+    def _free_and_go_on(self, volume: Volume) -> Outcome:
+        """The epoch is raised before the attachment is ended, so that a holder who lives after all notices."""
+        dead, now = Lease.from_tags(volume.tags), self._look(volume)
+        if dead is None or Lease.from_tags(now.tags) != dead:
+            return Outcome(volume.id, Verdict.BUSY, "its holder lives")
+        self._volumes.tag(volume.id, Lease(self._host.worker, dead.epoch + 1, self._host.now()).to_tags())
+        if now.instance_id:
+            self._volumes.detach(volume.id, now.instance_id)
+        self._volumes.wait_until_available(volume.id)
+        return self._go_on(volume)
 
     def _go_on(self, volume: Volume) -> Outcome:
         """What is left to do depends on what its tags and its attachment say, never on what we remember."""
+        volume = self._look(volume)
+        if volume.instance_id not in ("", self._host.instance_id):
+            raise AwsConflict(f"{volume.id} is attached to {volume.instance_id}")
         label = _label(volume)
         if label.state in (VolumeState.SHIPPED, VolumeState.QUARANTINED):
             return self._end(self._released(volume))
         lease = self._take(volume)
         device = self._host.device(self._look(volume))
-        manifest = self._shipper.ship(device, volume, label, renew=self._renewal(volume, lease))
+        try:
+            manifest = self._shipper.ship(device, volume, label, renew=self._renewal(volume, lease))
+        except VolumeUnreadable as error:
+            self._renew(volume, lease)
+            written = self._quarantine(volume, {REASON_TAG: _reason([error.message])})
+            return self._end(self._released(self._look(volume), written))
         self._renew(volume, lease)
         key = self._shipper.publish(manifest)
-        self._shipper.verify(manifest)
+        self._shipper.verify(manifest, renew=self._renewal(volume, lease))
         self._renew(volume, lease)
-        self._mark(volume, manifest, key)
-        return replace(self._end(self._released(self._look(volume))), shipped_bytes=manifest.shipped_bytes)
+        written = self._mark(volume, manifest, key)
+        done = self._end(self._released(self._look(volume), written))
+        return replace(done, shipped_bytes=manifest.shipped_bytes)
 
     def _take(self, volume: Volume) -> Lease:
         """The lease, with the volume attached to this host.
@@ -217,16 +244,22 @@ class Job:
         """
         before = Lease.from_tags(volume.tags)
         lease = Lease(self._host.worker, before.epoch + 1 if before else 1, self._host.now())
-        self._write(volume, lease)
+        self._volumes.tag(volume.id, lease.to_tags())
         if volume.instance_id != self._host.instance_id:
             self._attach(volume)
         self._volumes.wait_until_attached(volume.id, self._host.instance_id)
-        self._write(volume, lease)
+        self._volumes.tag(volume.id, {STATE_TAG: VolumeState.SHIPPING.value, **lease.to_tags()})
         return lease
 
     def _attach(self, volume: Volume) -> None:
-        with self._names.one() as device:
-            self._volumes.attach(volume.id, self._host.instance_id, device)
+        for attempt in range(1, NAMES_TRIED + 1):
+            with self._names.one() as device:
+                try:
+                    return self._volumes.attach(volume.id, self._host.instance_id, device)
+                except AwsRefused as error:
+                    if error.code != "InvalidParameterValue" or attempt == NAMES_TRIED:
+                        raise
+        return None
 
     def _renewal(self, volume: Volume, lease: Lease) -> Callable[[], None]:
         """Renews the lease once in `RENEW_EVERY`, however often it is called."""
@@ -252,34 +285,51 @@ class Job:
         written = Lease.from_tags(now.tags)
         if now.instance_id != self._host.instance_id or (written is not None and written.epoch > lease.epoch):
             raise LeaseLost(f"{written.holder if written else 'somebody else'} has taken {volume.id} over")
-        self._write(volume, Lease(lease.holder, lease.epoch, self._host.now()))
+        self._volumes.tag(volume.id, Lease(lease.holder, lease.epoch, self._host.now()).to_tags())
 
-    def _mark(self, volume: Volume, manifest: Manifest, key: str) -> None:
-        """Write on the volume what has become of it; a snapshot is made first, or a crash would leave it out."""
+    def _mark(self, volume: Volume, manifest: Manifest, key: str) -> Mapping[str, str]:
+        """Write on the volume what has become of it; the tags."""
         tags = {SHIPPED_TAG: self._host.now().isoformat(timespec="seconds"), MANIFEST_TAG: key}
-        if not manifest.anomalies:
-            return self._volumes.tag(volume.id, {STATE_TAG: VolumeState.SHIPPED.value, **tags})
+        if manifest.anomalies:
+            return self._quarantine(volume, {**tags, REASON_TAG: _reason(manifest.anomalies)})
+        tags[STATE_TAG] = VolumeState.SHIPPED.value
+        self._volumes.tag(volume.id, tags)
+        return tags
+
+    def _quarantine(self, volume: Volume, tags: Mapping[str, str]) -> Mapping[str, str]:
+        """Write on the volume that a person has to look; a snapshot is made first, or a crash would leave it out."""
         if self._ending.snapshot:
             self._volumes.snapshot(volume.id, f"spotwatch quarantined {volume.id}")
-        reason = "; ".join(manifest.anomalies)[:LONGEST_REASON]
-        return self._volumes.tag(volume.id, {STATE_TAG: VolumeState.QUARANTINED.value, REASON_TAG: reason, **tags})
+        written = {STATE_TAG: VolumeState.QUARANTINED.value, **tags}
+        self._volumes.tag(volume.id, written)
+        return written
 
-    def _released(self, volume: Volume) -> Volume:
-        """The volume as it is when it is attached to nothing."""
-        if not volume.instance_id:
-            return volume
-        self._volumes.detach(volume.id, self._host.instance_id)
-        self._volumes.wait_until_available(volume.id)
-        return self._look(volume)
+    def _released(self, volume: Volume, written: Mapping[str, str] | None = None) -> Volume:
+        """The volume as it is when it is attached to nothing, with the tags that were just written."""
+        if volume.instance_id not in ("", self._host.instance_id):
+            raise LeaseLost(f"{volume.id} is attached to {volume.instance_id} by now")
+        if volume.instance_id:
+            self._volumes.detach(volume.id, self._host.instance_id)
+            self._volumes.wait_until_available(volume.id)
+        now = self._look(volume)
+        return replace(now, tags={**now.tags, **(written or {})})
+
+    def _let_go(self, volume: Volume) -> None:
+        """After a failure: begin to detach it from this host, if it is attached here; the next run attaches it anew."""
+        with suppress(SpotwatchError):
+            now = self._look(volume)
+            if now.instance_id == self._host.instance_id and _label(now).instance_id != self._host.instance_id:
+                self._volumes.detach(volume.id, self._host.instance_id)
 
     def _end(self, volume: Volume) -> Outcome:
         """Delete a volume that is shipped and detached, if its time has come and its manifest is valid."""
         if _label(volume).state is VolumeState.QUARANTINED:
-            return Outcome(volume.id, Verdict.QUARANTINED, volume.tags.get(REASON_TAG, ""), "see its manifest")
-        shipped_at = datetime.fromisoformat(volume.tags[SHIPPED_TAG])
+            hint = "see its manifest" if MANIFEST_TAG in volume.tags else "see what is on it"
+            return Outcome(volume.id, Verdict.QUARANTINED, volume.tags.get(REASON_TAG, ""), hint)
+        shipped_at, key = _shipment(volume)
         if self._ending.keep or self._host.now() < shipped_at + self._ending.retain:
             return Outcome(volume.id, Verdict.KEPT, "it is shipped, and to be kept for now")
-        manifest = self._shipper.published(volume.tags[MANIFEST_TAG])
+        manifest = self._shipper.published(key)
         if manifest.volume != volume.id or manifest.anomalies:
             raise VolumeUnreadable(f"{volume.id} names a manifest that is not its own, or has anomalies: it is kept")
         self._volumes.delete(volume.id)
@@ -291,12 +341,25 @@ class Job:
             raise LeaseLost(f"{volume.id} is gone")
         return now
 
-    def _write(self, volume: Volume, lease: Lease) -> None:
-        self._volumes.tag(volume.id, lease.to_tags())
-
 
 def _label(volume: Volume) -> VolumeLabel:
     try:
         return VolumeLabel.from_tags(volume.tags)
     except ValueError as error:
         raise VolumeUnreadable(f"{volume.id}: {error}", hint="correct the tag, or ship it by hand") from None
+
+
+def _shipment(volume: Volume) -> tuple[datetime, str]:
+    """When a shipped volume was shipped, and the key of its manifest."""
+    try:
+        shipped_at = datetime.fromisoformat(volume.tags[SHIPPED_TAG])
+        key = volume.tags[MANIFEST_TAG]
+    except (KeyError, ValueError) as error:
+        raise VolumeUnreadable(f"{volume.id} is tagged as shipped, but not when and where to: {error}") from None
+    if shipped_at.tzinfo is None:
+        raise VolumeUnreadable(f"{volume.id}: the tag {SHIPPED_TAG} has no time zone", hint="correct the tag")
+    return shipped_at, key
+
+
+def _reason(anomalies: Iterable[str]) -> str:
+    return "; ".join(anomalies)[:LONGEST_REASON]

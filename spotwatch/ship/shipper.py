@@ -123,9 +123,9 @@ class Shipment:
             frames = read_index(self._destination, key, stored.size)
         except ValueError:
             return None
-        contents = [(frame.path, frame.inode, frame.start, frame.end, frame.sha256) for frame in frames]
+        contents = [(frame.path, frame.inode, frame.start, frame.end, frame.xxh128) for frame in frames]
         if contents != [
-            (frame.path, frame.inode, frame.start, frame.end, frame.sha256) for frame in packer.hash(bundle)
+            (frame.path, frame.inode, frame.start, frame.end, frame.xxh128) for frame in packer.hash(bundle)
         ]:
             return None
         measured = _Measured(self._destination.read(key))
@@ -219,14 +219,19 @@ def look_for_all(manifest: Manifest, destination: Destination) -> None:
             raise DestinationError(f"{destination.url}/{told.key} {what}", hint="see what has changed it")
 
 
-def verify(manifest: Manifest, destination: Destination) -> None:
+def verify(manifest: Manifest, destination: Destination, *, renew: Callable[[], None] = lambda: None) -> None:
     """Read everything back: every object's checksum, and every frame's content.
+
+    Args:
+        manifest: of what was stored.
+        destination: where.
+        renew: is called after each chunk.
 
     Raises:
         DestinationError: something is not there, or not what was stored.
     """
     for told in manifest.objects:
-        measured = _Measured(destination.read(told.key))
+        measured = _Measured(_telling(destination.read(told.key), renew))
         try:
             _unpack_all(told.frames, measured)
         except ValueError as error:
@@ -235,14 +240,20 @@ def verify(manifest: Manifest, destination: Destination) -> None:
             raise DestinationError(f"{destination.url}/{told.key}: the checksum is another one than was stored")
 
 
+def _telling(chunks: Iterable[bytes], tell: Callable[[], None]) -> Iterator[bytes]:
+    for chunk in chunks:
+        tell()
+        yield chunk
+
+
 def _unpack_all(frames: Iterable[Frame], chunks: Iterable[bytes]) -> None:
     """Frame after frame as they come; what follows the last one is read to its end."""
-    held, coming = bytearray(), iter(chunks)
+    held, start, coming = b"", 0, iter(chunks)
     for frame in frames:
-        while len(held) < frame.length and (chunk := next(coming, b"")):
-            held += chunk
-        unpack(frame, bytes(held[: frame.length]))
-        del held[: frame.length]
+        while len(held) - start < frame.length and (chunk := next(coming, b"")):
+            held, start = held[start:] + chunk, 0
+        unpack(frame, memoryview(held)[start : start + frame.length])
+        start += frame.length
     for _ in coming:
         pass
 

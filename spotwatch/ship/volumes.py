@@ -52,8 +52,8 @@ class Lease:
 class Volumes(Protocol):
     """EC2, as far as volumes go. Every method is as patient as its session, and raises `AwsError` then."""
 
-    def labelled(self, availability_zone: str) -> Iterator[Volume]:
-        """Every volume of the AZ with a label of ours, whatever its state."""
+    def labelled(self, availability_zone: str = "") -> Iterator[Volume]:
+        """Every volume with a label of ours in an AZ, or in the whole region, whatever its state."""
         ...
 
     def describe(self, volume_id: str) -> Volume | None:
@@ -98,7 +98,7 @@ class Volumes(Protocol):
         ...
 
     def snapshot(self, volume_id: str, description: str) -> str:
-        """Begin a snapshot of it, unless one of ours with this description is there; the snapshot's id."""
+        """Begin a snapshot of it, unless one of ours is there; the snapshot's id."""
         ...
 
     def device_names(self, instance_id: str) -> frozenset[str]:
@@ -106,5 +106,5 @@ class Volumes(Protocol):
         ...
 
     def attachment_limit(self, instance_id: str) -> int:
-        """How many volumes its type can have attached, its root volume and network interfaces taken into account."""
+        """How many volumes more can be attached to it."""
         ...

@@ -9,6 +9,8 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from io import FileIO
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +19,7 @@ from spotwatch.simulate.log_lines import log_line
 LOG: Final = "app.log"
 
 PAUSE_SECONDS: Final = 0.0025
-"""After each piece of a line: about 200 lines a second."""
+"""After each half of a line: about 200 lines a second."""
 
 LINES_IN_A_FILE: Final = 600
 """About three seconds: the story sees some rotations, also one after the agent has read for the last time."""
@@ -29,17 +31,21 @@ def main(directory: str, progress: str) -> None:
     """Write lines until the end."""
     Path(directory).mkdir(parents=True, exist_ok=True)
     descriptor = os.open(progress, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    number = 0
-    while True:
+    for first in count(1, LINES_IN_A_FILE):
         with (Path(directory) / LOG).open("ab", buffering=0) as log:
-            for number in range(number + 1, number + 1 + LINES_IN_A_FILE):
-                line = log_line(number)
-                for piece in (line[: len(line) // 2], line[len(line) // 2 :]):
-                    log.write(piece)
-                    if piece.endswith(b"\n"):
-                        os.pwrite(descriptor, f"{number:{_PROGRESS_DIGITS}d}\n".encode(), 0)
-                    time.sleep(PAUSE_SECONDS)
+            for number in range(first, first + LINES_IN_A_FILE):
+                _write(log, log_line(number))
+                os.pwrite(descriptor, f"{number:{_PROGRESS_DIGITS}d}\n".encode(), 0)
+                time.sleep(PAUSE_SECONDS)
         rotate(Path(directory))
+
+
+def _write(log: FileIO, line: bytes) -> None:
+    """Half a line, and a pause later the rest of it."""
+    half = len(line) // 2
+    log.write(line[:half])
+    time.sleep(PAUSE_SECONDS)
+    log.write(line[half:])
 
 
 def rotate(directory: Path) -> None:

@@ -65,15 +65,27 @@ def story_settings(*, words: Sequence[str], volume: Path, pid_file: Path, withou
     preserve = ["preserve-volume", "--mount-point", str(volume)]
     preserve += ["--log-path", f"{LOGS}/*", "--agent", f"filebeat:{AGENT_STATE}", "--owner", "spotwatch simulate"]
     flush = ["flush-logs", "--mount-point", str(volume), "--signal", f"TERM:{pid_file}"]
-    hooks = [_PRESERVE_VOLUME.format(command=_toml([*words, "hook", *preserve]))] * ("preserve-volume" not in without)
-    hooks += [_FLUSH_LOGS.format(command=_toml([*words, "hook", *flush]))]
-    return "".join([_BEGINNING, *hooks])
+    hooks = {"preserve-volume": (_PRESERVE_VOLUME, preserve), "flush-logs": (_FLUSH_LOGS, flush)}
+    kept = [
+        text.format(command=_toml([*words, "hook", *command]))
+        for name, (text, command) in hooks.items()
+        if name not in without
+    ]
+    return "".join([_BEGINNING, *kept])
 
 
+# Two hooks: one that a rebalance recommendation finds still at work goes on, and the notice finds the other undone.
 _PRESERVE_VOLUME = """
 [[hook]]
+name = "arm-volume"
+on = ["start", "rebalance"]
+stage = 10
+command = {command}
+timeout = "30s"
+
+[[hook]]
 name = "preserve-volume"
-on = ["start", "terminate"]
+on = ["terminate"]
 stage = 10
 command = {command}
 timeout = "30s"

@@ -44,13 +44,13 @@ class Daemon(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of what happens: by the scenario (``who`` is AWS) or by the daemon.
+    """One line of what happens: by the scenario (``who`` is AWS), by the daemon, or in the story by another program.
 
     Attributes:
         at: seconds after the daemon has started.
-        who: ``AWS`` or ``daemon``.
-        name: the happening.
-        level: of the daemon's record.
+        who: ``AWS``, ``daemon``, ``app``, ``agent`` or ``ship``.
+        name: the happening; the event of a record.
+        level: of the record.
         values: what it is about.
     """
 
@@ -168,11 +168,9 @@ class Rehearsal:
 
     def _hear(self, lines: Sequence[str]) -> None:
         for line in lines:
-            record = _record(line)
-            name, level = str(record.pop("event", line)), str(record.pop("level", "error"))
-            record.pop("time", None)
-            self._take(name, record)
-            self._tell(Line(self._now, "daemon", name, level, record))
+            name, level, values = read_record(line)
+            self._take(name, values)
+            self._tell(Line(self._now, "daemon", name, level, values))
 
     def _take(self, name: str, values: dict[str, Any]) -> None:
         """Keep track of what has to be over before the rehearsal is, and of what a record takes for known."""
@@ -199,10 +197,14 @@ class Rehearsal:
         self._awaited.pop(kind, None)
 
 
-def _record(line: str) -> dict[str, Any]:
-    """A record of the daemon's log; a line that is none is shown as it is."""
+def read_record(line: str) -> tuple[str, str, dict[str, Any]]:
+    """Name, level and values of a record in a program's log; a line that is none is an error that is called so."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
-        return {}
-    return record if isinstance(record, dict) else {}
+        record = None
+    if not isinstance(record, dict):
+        return line, "error", {}
+    name, level = str(record.pop("event", line)), str(record.pop("level", "error"))
+    record.pop("time", None)
+    return name, level, record

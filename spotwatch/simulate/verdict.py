@@ -51,9 +51,9 @@ def with_lines(judgement: Judgement, lines: LineCount, troubles: Sequence[str] =
     """
     problems = (*lines.problems, *troubles)
     if lines.passed:
-        sentence = f"of {lines.written} log lines none is lost, none twice"
+        sentence = "no log line lost, none twice"
     elif lines.lost:
-        sentence = f"of {lines.written} log lines {lines.lost} are lost"
+        sentence = f"{lines.lost} of {lines.written} log lines lost"
     else:
         sentence = "its log has not arrived as it was written"
     return replace(

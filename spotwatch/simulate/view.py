@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spotwatch.core.hook import CUT, FAILURES, HookStatus
-from spotwatch.core.quantity import format_duration
+from spotwatch.core.quantity import format_duration, format_size
 from spotwatch.core.report import DrainReport, HookReport
 from spotwatch.simulate.line_count import LineCount
 from spotwatch.simulate.rehearsal import Line
@@ -74,7 +74,8 @@ def _print_hanging(console: Console, head: Text, text: Text) -> None:
 def _sentence(name: str, values: Mapping[str, Any]) -> str:
     """A record of the daemon's log as a person would say it; one that is not known here, as it is."""
     try:
-        return _daemon_sentence(name, values) or _hook_sentence(name, values) or _other_sentence(name, values)
+        known = _daemon_sentence(name, values) or _hook_sentence(name, values) or _ship_sentence(name, values)
+        return known or _other_sentence(name, values)
     except (KeyError, TypeError):
         return _other_sentence("", {"event": name, **values})
 
@@ -110,6 +111,15 @@ def _hook_sentence(name: str, values: Mapping[str, Any]) -> str:
             return f"{values['hook']} gets {values['signal']}"
         case "hook-ended":
             return f"{values['hook']} {values['status'].replace('-', ' ')}{_ending(values)}"
+    return ""
+
+
+def _ship_sentence(name: str, values: Mapping[str, Any]) -> str:
+    match name:
+        case "ship-started":
+            return f"{values['volume']} is attached, and read"
+        case "ship-read":
+            return f"{format_size(values['bytes'])} that nobody had sent are stored"
     return ""
 
 
@@ -205,7 +215,7 @@ def show_lines(console: Console, lines: LineCount) -> None:
     _print_table(console, table)
     if lines.half_line_bytes:
         fate = "shipped as it was" if lines.half_line_shipped else "lost"
-        half = f"and {lines.half_line_bytes} bytes of a line without an end, {fate}; it is none of those counted"
+        half = f"and half a line, of {lines.half_line_bytes} bytes, which is not counted here: {fate}"
         _print_hanging(console, Text(" "), Text(half, style="dim" if lines.half_line_shipped else "red"))
 
 

@@ -15,7 +15,8 @@ import pytest
 
 from spotwatch.core.report import DrainReport
 from spotwatch.core.settings import StateSettings
-from spotwatch.host.journal import Access, Journal, PastDrain
+from spotwatch.host.journal import Journal, PastDrain
+from spotwatch.host.journal_file import Access
 from spotwatch.host.lock import DirectoryLock
 from spotwatch.host.records import Records
 from spotwatch.simulate.service import MetadataService
@@ -255,6 +256,16 @@ class TestWithADaemon:
             assert codes == [0, 0]
             assert daemon.written("left") == "left\nleft\n"
 
+    def test_its_report_is_there_also_where_the_history_keeps_one_drain_and_the_daemon_has_armed_since(
+        self, spotwatch: Spotwatch, place: Place
+    ) -> None:
+        hooks = hook("join", JOIN, on=["start"]), hook("leave", "true"), "[state]\nkeep_drains = 1\n"
+        with MetadataService() as service, DaemonProcess(place.directory, *hooks, endpoint=service.url) as daemon:
+            daemon.report("start")
+            done = spotwatch(*place.words(service.url), "--json")
+            assert done.returncode == 0, done.stderr
+            assert statuses(DrainReport.from_json(json.loads(done.stdout))) == {"leave": "succeeded"}
+
     def test_a_hook_that_fails_is_1(self, spotwatch: Spotwatch, place: Place) -> None:
         fail = hook("fail", "exit 3")
         with MetadataService() as service, DaemonProcess(place.directory, fail, endpoint=service.url) as daemon:
@@ -372,4 +383,4 @@ class TestADaemonThatCannotBeAsked:
             os.truncate(place.directory / "run" / "lock", 0)
             spotwatch(*place.words())
         with closing(Journal(str(place.state))) as journal:
-            assert journal.requests() == []
+            assert journal.requests.waiting() == []

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from spotwatch.core.report import DrainReport
-from spotwatch.host.journal import VERSION, Journal
+from spotwatch.host.journal import Journal
+from spotwatch.host.journal_file import VERSION
 from tests.reports import make_hook_report, make_report
 
 Main = Callable[..., tuple[int, str, str]]

@@ -8,6 +8,7 @@ import pytest
 
 from spotwatch import hooks
 from spotwatch.cli.hook import mistake_in
+from spotwatch.hooks.services import Services
 from tests.cli.conftest import Spotwatch
 
 Main = Callable[..., tuple[int, str, str]]
@@ -49,7 +50,7 @@ class FakeHook:
     def add_arguments(self, parser: ArgumentParser) -> None:
         pass
 
-    def run(self, _arguments: Namespace, _programs: hooks.Programs, *, dry_run: bool) -> int:
+    def run(self, _arguments: Namespace, _services: Services, *, dry_run: bool) -> int:
         print("would call" if dry_run else "calls")
         return 0
 

@@ -196,7 +196,7 @@ class TestOutput:
         assert b"Traceback" not in done.stderr
 
 
-HELPS = [(), *((name,) for name in cli.COMMANDS), ("hook", "run-parts")]
+HELPS = [(), *((name,) for name in cli.COMMANDS), ("hook", "run-parts"), ("pools", "check"), ("pools", "replay")]
 
 
 class TestHelp:

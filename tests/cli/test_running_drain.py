@@ -13,7 +13,8 @@ from spotwatch.core.report import InstanceFacts
 from spotwatch.core.settings import DrainSettings
 from spotwatch.drain.journal import Opening, encode_happening, encode_opening
 from spotwatch.drain.orders import EventCame, Happening, HookEnded, TimePassed
-from spotwatch.host.journal import Access, Journal
+from spotwatch.host.journal import Journal
+from spotwatch.host.journal_file import Access
 
 ID = "2026-01-01T00-00-00Z-lifecycle"
 NOW = parse_utc("2026-01-01T00:00:00Z")

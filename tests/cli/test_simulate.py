@@ -50,7 +50,7 @@ class Run:
 
 
 RUNS: dict[str, Run] = {
-    "default": Run(()),
+    "demonstration": Run(("--at", "2s rebalance", "--at", "6s terminate 120s")),
     "good": Run(
         ("--at", "0.2s terminate 20s"), QUICK + hook("a", "echo $SPOTWATCH_REHEARSAL; sleep 0.1", 'timeout = "10s"')
     ),
@@ -195,8 +195,18 @@ class TestRefusals:
                 64,
                 "--serve runs no daemon, so it has no use for --call-aws, --json",
             ),
+            (
+                ["--without", "ship", "--at", "1s rebalance"],
+                64,
+                "--without is for the whole story, which is not played with --at",
+            ),
+            (["--serve", "--without", "ship"], 64, "--serve runs no daemon, so it has no use for --without"),
             (["--host", "no such host"], 64, "cannot serve on no such host port 0: "),
-            (["--directory", "/dev/null/x"], 73, "/dev/null/x/run cannot be made: Not a directory"),
+            (
+                ["--directory", "/dev/null/x", "--at", "1s rebalance"],
+                73,
+                "/dev/null/x/run cannot be made: Not a directory",
+            ),
             (["--scenario", "/no/such"], 65, "/no/such: cannot be read: No such file or directory"),
         ],
     )
@@ -216,7 +226,7 @@ class TestRefusals:
         assert second.startswith('spotwatch: --at: the step "soon" is not understood: ')
         assert hint.startswith("hint: a step is a time and what happens")
 
-    @pytest.mark.parametrize("words", [[], ["--serve"]], ids=["rehearse", "serve"])
+    @pytest.mark.parametrize("words", [["--at", "1s rebalance"], ["--serve"]], ids=["rehearse", "serve"])
     def test_a_port_that_is_taken_is_told(self, spotwatch: Spotwatch, words: list[str]) -> None:
         with MetadataService() as service:
             port = str(httpx.URL(service.url).port)
@@ -361,15 +371,15 @@ def test_without_rich_there_is_still_json(main: Main, monkeypatch: pytest.Monkey
     )
 
 
-class TestDefault:
-    def test_it_needs_no_words_and_comes_to_a_good_verdict_in_half_a_minute(self, performed: Performed) -> None:
-        done = performed("default")
+class TestDemonstration:
+    def test_it_needs_no_settings_and_comes_to_a_good_verdict_in_half_a_minute(self, performed: Performed) -> None:
+        done = performed("demonstration")
         assert (done.returncode, done.stderr) == (0, "")
         assert "settings          those of the demonstration\n" in done.stdout
         assert done.stdout.splitlines()[-1].startswith("drained in time, with 11")
 
     def test_it_shows_what_happens_as_it_happens_and_then_the_timeline(self, performed: Performed) -> None:
-        out = performed("default").stdout
+        out = performed("demonstration").stdout
         happenings = [
             "AWS    rebalance recommendation\n",
             "daemon stop-taking-jobs starts (stage 10), may take 10 s\n",
@@ -383,6 +393,6 @@ class TestDefault:
         assert places == sorted(places)
 
     def test_nothing_wraps_at_80_columns_and_nothing_is_colored(self, performed: Performed) -> None:
-        out = performed("default").stdout
+        out = performed("demonstration").stdout
         assert [line for line in out.splitlines() if len(line.rstrip()) > 80] == []
         assert "\x1b" not in out

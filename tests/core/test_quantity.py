@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spotwatch.core.quantity import format_duration, parse_duration, parse_size
+from spotwatch.core.quantity import format_duration, format_share, parse_duration, parse_share, parse_size
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,31 @@ def test_a_duration_is_a_year_at_most() -> None:
 
 def test_nothing_has_no_sign() -> None:
     assert format_duration(-0.04) == format_duration(0.04) == "0 s"
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        ("5%", 0.05),
+        ("5 %", 0.05),
+        ("0.05", 0.05),
+        ("12.5%", 0.125),
+        ("0", 0.0),
+        ("1", 1.0),
+        ("100%", 1.0),
+        (" 5% ", 0.05),
+    ],
+)
+def test_a_share_is_a_percentage_or_a_number_up_to_1(text: str, share: float) -> None:
+    assert parse_share(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["", "%", "5", "101%", "-5%", "+5%", ".5", "5,5%", "1e-2", "nan", "inf", "5%%", "٥%"])
+def test_what_is_no_share_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match='write a percentage such as "5%"'):
+        parse_share(text)
+
+
+@given(st.integers(0, 1000))
+def test_a_share_that_is_written_in_tenths_of_a_percent_is_read_again(tenths: int) -> None:
+    assert parse_share(format_share(tenths / 1000)) == pytest.approx(tenths / 1000)

@@ -13,8 +13,11 @@ from tests.crash.lives import Death, Run, Story
 NOTICE_SECONDS = 1.5
 """How far a deadline may be from the time that AWS names, which is in whole seconds, as is the ``Date`` header."""
 
-RESTART_SECONDS = 0.5
+RESTART_SECONDS = 2.0
 """A daemon that comes back later than this before the deadline cannot be asked to have kept it."""
+
+LEAVING_SECONDS = 0.5
+"""From a hook's last word to its exit, on a machine that has much to do; if its time is up by then, it is cut short."""
 
 RAN = {HookStatus.SUCCEEDED, HookStatus.FAILED, HookStatus.ENDED}
 CUT_SHORT = {HookStatus.TIMED_OUT, HookStatus.KILLED}
@@ -133,10 +136,13 @@ def _of_the_hook(story: Story, hook: Hook, report: DrainReport) -> Iterator[str]
 def _of_the_outcome(story: Story, hook: Hook, runs: list[Run], outcome: HookReport) -> Iterator[str]:
     """Whether the log of the hooks bears out what the report says of one."""
     status, whole = HookStatus(outcome.status), bool(runs) and runs[-1].ended is not None
+    was_started = bool(runs) or hook.name in {name for _, name in story.starts()}
     if status in RAN and not whole:
         yield f"{hook.name} is said to have {status}, and never did"
-    if status in CUT_SHORT and (not runs or whole):
-        yield f"{hook.name} is said to be {status}; it was not running, or ended by itself"
+    if status in CUT_SHORT and not was_started:
+        yield f"{hook.name} is said to be {status}; it was not running"
+    if status in CUT_SHORT and runs and _lasted(runs[-1]) < (outcome.allowed_seconds or 0.0) - LEAVING_SECONDS:
+        yield f"{hook.name} is said to be {status}, and ended by itself in good time"
     if status in NEVER_BEGAN and runs and MAY_HAVE_RUN not in outcome.reason:
         yield f"{hook.name} is said to be {status}, and ran"
     if status in NEVER_BEGAN and not outcome.reason:
@@ -147,6 +153,11 @@ def _of_the_outcome(story: Story, hook: Hook, runs: list[Run], outcome: HookRepo
         yield f"{hook.name} was not started: {outcome.reason}"
     if status in RAN and outcome.ended_at and whole and _seconds(outcome.ended_at) < (runs[-1].ended or 0) - 0.002:
         yield f"{hook.name} is said to have ended at {outcome.ended_at}, before it did"
+
+
+def _lasted(run: Run) -> float:
+    """Seconds from its first word to its last; infinite if it never said that."""
+    return math.inf if run.ended is None else run.ended - run.started
 
 
 def _over_at(run: Run, story: Story, report: DrainReport) -> float:

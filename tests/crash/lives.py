@@ -18,15 +18,19 @@ import spotwatch
 from spotwatch.config import load
 from spotwatch.core.hook import Hook
 from spotwatch.core.report import DrainReport
-from spotwatch.host.journal import Access, Journal, PastDrain
+from spotwatch.host.journal import Journal, PastDrain
+from spotwatch.host.journal_file import Access
 from spotwatch.simulate.service import MetadataService
 from tests.crash.scenarios import Scenario
-from tests.daemon.process import LOOK_SECONDS, QUICK
+from tests.daemon.process import QUICK
 
 ROOT = Path(spotwatch.__file__).parents[1]
 
-PATIENCE = 20.0
-"""Seconds for a drain to be over; on an idle machine the longest takes less than four."""
+PATIENCE = 120.0
+"""Seconds for a drain to be over; on an idle machine the longest takes less than ten."""
+
+LOOK_SECONDS = 0.05
+"""Between two looks at what a life has left so far; many look at once."""
 
 OPTIONS = (
     *QUICK,

@@ -106,7 +106,7 @@ STUBBORN_HOOK = Scenario(
     "stubborn",
     [
         actor("leaves", LEAVES_A_PROCESS_BEHIND, stage=1),
-        actor("stubborn", STUBBORN, stage=2, timeout="200ms"),
+        actor("stubborn", STUBBORN, stage=2, timeout="1s"),
         actor("after", works(0.05), stage=3),
     ],
     _terminate_in(60),
@@ -140,9 +140,9 @@ SHORT = Scenario(
     "short",
     [
         actor("one", works(0.1), stage=1),
-        actor("long", works(9), stage=2),
+        actor("long", works(60), stage=2),
         actor("flush", works(0.1), stage=3, reserve="500ms"),
     ],
-    _terminate_in(3),
+    _terminate_in(6),
 )
 SCENARIOS = (STAGES, UPGRADE, STUBBORN_HOOK, ARMING, CANCELED, SHORT)

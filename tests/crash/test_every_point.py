@@ -19,7 +19,7 @@ from tests.crash.invariants import complaints
 from tests.crash.lives import Crash, Death, Instance, Story
 from tests.crash.scenarios import SCENARIOS, STAGES, UPGRADE, Scenario
 
-AT_ONCE = 4
+AT_ONCE = 6
 """Instances side by side: each waits most of its time, for hooks and polls."""
 
 MISSED_SHARE = 0.05
@@ -93,7 +93,7 @@ def test_a_drain_survives_death_at_some_points(
         print(told(scenario, stories, "deaths at some points"))
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_a_drain_survives_death_at_every_point(
     scenario: Scenario, trial: Trial, capsys: pytest.CaptureFixture[str]
@@ -105,7 +105,7 @@ def test_a_drain_survives_death_at_every_point(
         print(told(scenario, stories, "deaths at every point"))
 
 
-@pytest.mark.exhaustive
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_a_drain_survives_a_second_death_at_every_point_of_the_second_life(
     scenario: Scenario, trial: Trial, capsys: pytest.CaptureFixture[str]

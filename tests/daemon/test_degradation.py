@@ -6,11 +6,13 @@ import shutil
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from signal import SIGKILL
 
 import pytest
 
 from spotwatch.core.report import DrainReport
-from spotwatch.host.journal import Access, Journal
+from spotwatch.host.journal import Journal
+from spotwatch.host.journal_file import Access
 from spotwatch.simulate.service import MetadataService
 from tests.daemon.process import DaemonProcess, from_now, hook, statuses
 
@@ -50,6 +52,27 @@ def test_a_damaged_journal_is_kept_aside_and_the_drain_is_in_a_new_one(tmp_path:
         assert unfinished(tmp_path) == [report.drain]
     (aside,) = (tmp_path / "state").glob("*.unusable")
     assert aside.read_text().startswith("this is no database")
+
+
+def test_a_hook_that_a_lost_journal_has_forgotten_is_ended_before_it_is_run_again(tmp_path: Path) -> None:
+    run = 'exec 9> "$T/lock"; flock -n 9 || echo beside-itself >> "$T/runs"; echo $$ >> "$T/runs"; '
+    work = hook("work", run + 'while [ ! -e "$T/go" ]; do sleep 0.02; done')
+    with MetadataService() as service:
+        service.interrupt("terminate", from_now(60))
+        with DaemonProcess(tmp_path, work, endpoint=service.url) as daemon:
+            first = daemon.written("runs")
+            daemon.signal(SIGKILL)
+            assert daemon.exit_code() == -SIGKILL
+            remove_journal(tmp_path / "state")  # what was written ahead would restore it
+            overwrite_journal(tmp_path / "state")
+            with DaemonProcess(tmp_path, work, endpoint=service.url) as next_daemon:
+                assert next_daemon.record("strays-ended")["processes"] >= 1
+                next_daemon.wait_for(lambda: (tmp_path / "runs").read_text() != first, "the second run")
+                (tmp_path / "go").touch()
+                assert next_daemon.report().verdict == "drained"
+    runs = (tmp_path / "runs").read_text().split()
+    assert len(runs) == 2
+    assert "beside-itself" not in runs
 
 
 def remove_journal(state: Path) -> None:

@@ -1,7 +1,7 @@
 """An instance on which one daemon lives after another: what outlives them, and how they end, in virtual time."""
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -69,6 +69,7 @@ class MortalMachine(ManualMachine):
         self.starts: list[Start] = []
         self.on_start: Callable[[str], None] = lambda _: None
         self._adopted: set[str] = set()
+        self._started: set[str] = set()
 
     @property
     def alive(self) -> frozenset[str]:
@@ -92,7 +93,7 @@ class MortalMachine(ManualMachine):
         while self._boot < until:
             self.wait(until)
         self._happened.clear()
-        self._adopted = set()
+        self._adopted, self._started = set(), set()
 
     def forget_signals(self) -> None:
         """No signal is on its way to anybody."""
@@ -114,16 +115,24 @@ class MortalMachine(ManualMachine):
         def execute() -> None:
             self.on_start(name)
             pids.append(super(MortalMachine, self).start(name, command, output_limit=output_limit))
+            self._started.add(name)
             self.starts.append(Start(name, self._boot))
 
         self.fuse.around(execute)
         return pids[0]
 
-    def adopt(self, name: str, environment: object, output: str, *, output_limit: int) -> bool:
+    def adopt(self, name: str, environment: Mapping[str, str], output: str, *, output_limit: int) -> bool:
         found = super().adopt(name, environment, output, output_limit=output_limit)
         if found:
             self._adopted.add(name)
         return found
+
+    def end_strays(self, _state_directory: str) -> int:
+        """End the children of earlier daemons that this one has not adopted; nobody hears of their ends."""
+        strays = self._children.keys() - self._adopted - self._started
+        for name in strays:
+            del self._children[name]
+        return len(strays)
 
     def terminate(self, name: str) -> None:
         self.fuse.around(lambda: super(MortalMachine, self).terminate(name))

@@ -65,7 +65,7 @@ CODES = st.none() | st.integers()
 HAPPENINGS = st.one_of(
     st.builds(EventCame, EVENTS),
     st.builds(EventWithdrawn, st.sampled_from(EventKind)),
-    st.builds(HookEnded, st.text(), CODES, CODES),
+    st.builds(HookEnded, st.text(), CODES, CODES, st.integers(0), st.text()),
     st.builds(HookNotStarted, st.text(), st.text()),
     st.builds(HookLost, st.text()),
     st.just(TimePassed()),

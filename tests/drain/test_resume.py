@@ -240,3 +240,37 @@ def test_a_step_that_cannot_be_read_closes_its_drain_and_keeps_no_notice_from_be
     lives.live(leave, until=60)
     assert "its journal cannot be read" in lives.past_drains()[0].note
     assert [name for name, _ in lives.starts] == ["leave", "leave"]
+
+
+def test_a_hook_that_the_journal_has_forgotten_is_ended_before_a_new_drain_runs_it(
+    lives: Lives, tmp_path: Path
+) -> None:
+    slow = hook("slow")
+    lives.machine.script("slow", ends_after=30.0)
+    lives.announce(3)
+    lives.crash(slow, at=10)
+    (forgotten,) = lives.machine.alive
+    with closing(Journal(str(tmp_path))) as other:
+        assert other.add_step(other.unfinished()[0].id, T0 + 9, "{", "[]") == ""
+    lives.life(slow)
+    lives.machine.on_start = lambda _: check(forgotten not in lives.machine.alive)
+    lives.last.live(60)
+    assert [name for name, _ in lives.starts] == ["slow", "slow"]
+
+
+def check(holds: bool) -> None:
+    assert holds
+
+
+def test_what_was_left_out_of_an_output_before_the_crash_is_in_the_report_after_it(lives: Lives) -> None:
+    hooks = hook("chatty", stage=1), hook("unkept", stage=2), hook("slow", stage=3)
+    lives.machine.script("chatty", output_dropped=77)
+    lives.machine.script("unkept", output_problem="no room")
+    lives.machine.script("slow", ends_after=20.0)
+    lives.announce(3)
+    lives.crash(*hooks, at=10)
+    lives.live(*hooks, until=60)
+    (report,) = lives.last.reports()
+    assert [outcome.output_dropped_bytes for outcome in report.hooks] == [77, 0, 0]
+    assert [outcome.output is None for outcome in report.hooks] == [False, True, False]
+    assert report.not_recorded == ("output of unkept: no room",)

@@ -8,16 +8,17 @@ import pytest
 
 from spotwatch.core.errors import CommandNotStarted, UsageError
 from spotwatch.hooks import NAMES, built_in, run_parts
+from tests.hooks import services
 
 
-class FakePrograms:
+class FakePrograms(services.FakePrograms):
     """Runs nothing; the exit code is what `ends` says for a program's name, 0 if it says nothing."""
 
     def __init__(self, **ends: int) -> None:
         self.started: list[str] = []
         self._ends = ends
 
-    def run(self, argv: tuple[str, ...]) -> int:
+    def run(self, argv: tuple[str, ...], *, limit: float | None = None) -> int:  # noqa: ARG002
         name = Path(argv[0]).name
         if name == "broken":
             raise CommandNotStarted(f"{name} cannot be executed: Exec format error")
@@ -45,7 +46,7 @@ def put(directory: Path) -> Callable[..., None]:
 def run(programs: FakePrograms, *words: str, dry_run: bool = False) -> int:
     parser = ArgumentParser()
     run_parts.add_arguments(parser)
-    return run_parts.run(parser.parse_args(words), programs, dry_run=dry_run)
+    return run_parts.run(parser.parse_args(words), services.FakeServices(programs=programs), dry_run=dry_run)
 
 
 def test_programs_run_in_the_order_of_their_names(directory: Path, put: Callable[..., None]) -> None:

@@ -2,12 +2,13 @@
 
 import contextlib
 import errno
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from spotwatch.host import freeze
-from tests.ship.images import make_filesystem, mounted_image
+from tests.ship.images import make_filesystem
 
 PATIENCE = 20.0
 
@@ -18,8 +19,9 @@ def is_frozen(root: Path) -> bool:
         try:
             freeze.freeze(descriptor)
         except OSError as error:
-            assert error.errno == errno.EBUSY, error
-            return True
+            if error.errno == errno.EBUSY:
+                return True
+            raise
         freeze.thaw(descriptor)
         return False
 
@@ -33,12 +35,35 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 @contextlib.contextmanager
-def log_volume(path: Path, kind: str = "ext4") -> Iterator[Path]:
-    """A file system of its own in a file, mounted; thawed and unmounted whatever the test has done to it."""
-    make_filesystem(path, kind)
-    with mounted_image(path, kind) as root:
+def mounted(path: Path, kind: str) -> Iterator[Path]:
+    """A disk image, mounted beside itself; thawed and unmounted whatever the test has done to it."""
+    point = path.with_name(f"{path.name}.mnt")
+    point.mkdir(exist_ok=True)
+    with attached(path) as loop:
+        subprocess.run(["mount", "-t", kind, *(("-o", "nouuid") if kind == "xfs" else ()), loop, point], check=True)
         try:
-            yield root
+            yield point
         finally:
-            with contextlib.suppress(OSError), freeze.opened(str(root)) as descriptor:
+            with contextlib.suppress(OSError), freeze.opened(str(point)) as descriptor:
                 freeze.thaw(descriptor)
+            subprocess.run(["umount", point], check=True)
+
+
+@contextlib.contextmanager
+def attached(path: Path) -> Iterator[str]:
+    """A loop device over a file, that can be written to: one that a killed process has left read-only still is so."""
+    losetup = ["losetup", "--find", "--show", str(path)]
+    loop = subprocess.run(losetup, capture_output=True, text=True, check=True).stdout.strip()
+    try:
+        subprocess.run(["blockdev", "--setrw", loop], check=True)
+        yield loop
+    finally:
+        subprocess.run(["losetup", "--detach", loop], check=True)
+
+
+@contextlib.contextmanager
+def log_volume(path: Path, kind: str = "ext4") -> Iterator[Path]:
+    """A file system of its own in a file, mounted."""
+    make_filesystem(path, kind)
+    with mounted(path, kind) as root:
+        yield root

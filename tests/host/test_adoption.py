@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from signal import SIGKILL
 
@@ -29,7 +29,8 @@ WAIT = 'while [ ! -e "$T/go" ]; do sleep 0.01; done'
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    return {"PATH": PATH, "T": str(tmp_path), "SPOTWATCH_DRAIN_ID": str(tmp_path), "SPOTWATCH_HOOK": "it"}
+    marks = {"SPOTWATCH_STATE_DIRECTORY": str(tmp_path), "SPOTWATCH_DRAIN_ID": "a-drain", "SPOTWATCH_HOOK": "it"}
+    return {"PATH": PATH, "T": str(tmp_path), **marks}
 
 
 @pytest.fixture
@@ -107,3 +108,58 @@ def test_the_note_of_its_birth_is_gone_with_the_child(
         (tmp_path / "go").touch()
         end_of(machine)
     assert not Path(f"{output}.pid").exists()
+
+
+@pytest.fixture
+def neighbor(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A hook of another daemon, whose drain began in the same millisecond and so has the same name."""
+    its_environment = {**environment, "SPOTWATCH_STATE_DIRECTORY": "/elsewhere"}
+    with subprocess.Popen(("/bin/sleep", "60"), env=its_environment, start_new_session=True) as process:
+        yield process
+        process.kill()
+
+
+def test_a_child_of_another_daemon_s_drain_of_the_same_name_is_not_taken_for_ours(
+    neighbor: subprocess.Popen[bytes], adopt: Callable[[Machine], bool]
+) -> None:
+    with Machine() as machine:
+        assert not adopt(machine)
+        assert neighbor.poll() is None
+
+
+def test_the_signals_for_an_adopted_child_reach_none_of_another_daemon(
+    left_by: Callable[[str], None], neighbor: subprocess.Popen[bytes], adopt: Callable[[Machine], bool]
+) -> None:
+    left_by(WAIT)
+    with Machine() as machine:
+        assert adopt(machine)
+        machine.terminate("it")
+        end_of(machine)
+        assert neighbor.poll() is None
+
+
+def test_a_child_that_nobody_has_adopted_is_ended_with_what_it_has_started(
+    left_by: Callable[[str], None], tmp_path: Path
+) -> None:
+    left_by(LEAVE + 'echo $$ > "$T/child"; trap "" TERM; ' + WAIT)
+    with Machine() as machine:
+        child, left = pid_in(tmp_path / "child", machine), pid_in(tmp_path / "left", machine)
+        assert machine.end_strays(str(tmp_path)) >= 2
+        assert not is_alive(child)
+        assert not is_alive(left)
+        assert machine.end_strays(str(tmp_path)) == 0
+
+
+def test_a_child_that_was_adopted_or_is_another_daemon_s_is_no_stray(
+    left_by: Callable[[str], None],
+    neighbor: subprocess.Popen[bytes],
+    adopt: Callable[[Machine], bool],
+    tmp_path: Path,
+) -> None:
+    left_by(LEAVE + WAIT)
+    with Machine() as machine:
+        left = pid_in(tmp_path / "left", machine)
+        assert adopt(machine)
+        assert machine.end_strays(str(tmp_path)) == 0
+        assert is_alive(left)
+        assert neighbor.poll() is None

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from spotwatch.host.final_sync import Plan, main, report_copier
-from tests.host.frozen import is_frozen, log_volume, wait_until
-from tests.ship.images import copy, mounted_image, needs_images
+from tests.host.frozen import is_frozen, log_volume, mounted, wait_until
+from tests.ship.images import copy, needs_images
 
 Start = Callable[[Plan], "subprocess.Popen[str]"]
 
@@ -53,6 +53,7 @@ def test_a_plan_comes_through_the_environment(plan: Plan) -> None:
 
 @needs_images
 @pytest.mark.root
+@pytest.mark.slow
 class TestReal:
     def test_it_freezes_at_its_time_and_thaws_at_its_end(self, volume: Path, start: Start) -> None:
         now = boot_clock()
@@ -98,6 +99,24 @@ class TestReal:
         assert main("thaw") == 0
         assert is_frozen(volume)
 
+    def test_what_somebody_else_has_frozen_for_a_moment_is_frozen_by_us_then(self, volume: Path, start: Start) -> None:
+        """Tools for snapshots do that."""
+        subprocess.run(["fsfreeze", "--freeze", volume], check=True)
+        process = start(Plan(str(volume), until=boot_clock() + 60, freeze_at=boot_clock()))
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        subprocess.run(["fsfreeze", "--unfreeze", volume], check=True)
+        wait_until(lambda: is_frozen(volume))
+
+    def test_told_to_stop_while_somebody_else_has_it_frozen_it_ends(self, volume: Path, start: Start) -> None:
+        subprocess.run(["fsfreeze", "--freeze", volume], check=True)
+        process = start(Plan(str(volume), until=boot_clock() + 60, freeze_at=boot_clock()))
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.terminate()
+        process.communicate(timeout=10)
+        assert is_frozen(volume)
+
     def test_what_somebody_else_has_frozen_is_not_thawed_by_us(self, volume: Path, start: Start) -> None:
         subprocess.run(["fsfreeze", "--freeze", volume], check=True)
         process = start(Plan(str(volume), until=boot_clock() + 1.5, freeze_at=boot_clock()))
@@ -114,7 +133,7 @@ class TestReal:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(2.5)
         copy(tmp_path / "live", tmp_path / "cut")
-        with mounted_image(tmp_path / "cut", "ext4") as root:
+        with mounted(tmp_path / "cut", "ext4") as root:
             assert (root / "app.log").read_bytes() == b"a line\n" * 100_000
 
     def test_a_report_that_is_written_meanwhile_is_on_the_volume_when_it_is_frozen(

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from spotwatch.host import freeze
-from tests.host.frozen import is_frozen, log_volume
-from tests.ship.images import copy, mounted_image, needs_images
+from tests.host.frozen import is_frozen, log_volume, mounted
+from tests.ship.images import copy, needs_images
 
 UNSYNCED = bytes(range(256)) * 20_000
 """5,120,000 bytes: less than what the kernel begins to write by itself."""
@@ -59,7 +59,7 @@ class TestReal:
             with freeze.opened(str(root)) as descriptor:
                 freeze.sync(descriptor)
             copy(path, cut)
-        with mounted_image(cut, kind) as root:
+        with mounted(cut, kind) as root:
             assert (root / "app.log").read_bytes() == UNSYNCED
 
     def test_without_it_they_do_not(self, kind: str, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ class TestReal:
         with log_volume(path, kind) as root:
             (root / "app.log").write_bytes(UNSYNCED)
             copy(path, cut)
-        with mounted_image(cut, kind) as root:
+        with mounted(cut, kind) as root:
             assert not (root / "app.log").exists() or (root / "app.log").read_bytes() != UNSYNCED
 
     def test_a_writer_waits_from_the_freeze_to_the_thaw(self, kind: str, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from spotwatch.core.errors import StateUnavailable
-from spotwatch.host.journal import VERSION, Access, DrainRequest, Journal, OpenDrain, PastDrain
+from spotwatch.host.journal import Journal, OpenDrain, PastDrain
+from spotwatch.host.journal_file import VERSION, Access
+from spotwatch.host.requests import DrainRequest
 from tests.host.conftest import needs_root
 
 FILE = "journal.sqlite"
@@ -56,8 +58,8 @@ def ask(directory: Path, question: str) -> object:
 
 def of_connection(journal: Journal, pragma: str) -> object:
     """A setting of the journal's own connection, which nothing else shows."""
-    assert journal._connection is not None
-    return journal._connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+    assert journal._file._connection is not None
+    return journal._file._connection.execute(f"PRAGMA {pragma}").fetchone()[0]
 
 
 class TestWhatIsWritten:
@@ -378,10 +380,10 @@ class TestDisks:
             assert journal.keep_report("d-1", "{}").startswith(why)
             assert journal.close_drain("d-1", "").startswith(why)
             assert journal.prune(keep=1, not_before="", at_most_bytes=1).startswith(why)
-            assert (journal.unfinished(), journal.history(), journal.requests()) == ([], [], [])
-            assert (journal.answer(1), journal.report("d-1")) == (None, None)
+            assert (journal.unfinished(), journal.history(), journal.requests.waiting()) == ([], [], [])
+            assert (journal.requests.answer(1), journal.report("d-1")) == (None, None)
             with pytest.raises(StateUnavailable, match="cannot be used") as caught:
-                journal.add_request("terminate", 5.0)
+                journal.requests.add("terminate", 5.0)
             assert caught.value.hint
 
     def test_a_directory_that_is_made_later_gets_the_whole_drain(self, tmp_path: Path) -> None:
@@ -474,12 +476,23 @@ class TestPruning:
         journal.prune(keep=20, not_before="e", at_most_bytes=self.FOR_EVER)
         assert ask(tmp_path, "SELECT count(*) FROM step") == 0
 
+    def test_a_drain_whose_report_somebody_waits_for_stays_until_it_is_read(self, journal: Journal) -> None:
+        number = journal.requests.add("stop", 1.0)
+        journal.requests.take(number, "d-1")
+        close(journal, "d-1", "d-2")
+        for at_most_bytes in (self.FOR_EVER, 0):
+            journal.prune(keep=1, not_before="e", at_most_bytes=at_most_bytes)
+            assert ids(journal) == ["d-1"]
+        journal.requests.close(number)
+        journal.prune(keep=1, not_before="e", at_most_bytes=self.FOR_EVER)
+        assert ids(journal) == []
+
     def test_old_requests_go(self, tmp_path: Path, journal: Journal) -> None:
         for _ in range(5):
-            journal.take_request(journal.add_request("stop", 1.0), "d-1")
+            journal.requests.take(journal.requests.add("stop", 1.0), "d-1")
         journal.prune(keep=2, not_before="", at_most_bytes=self.FOR_EVER)
         assert ask(tmp_path, "SELECT count(*) FROM request") == 2
-        assert journal.add_request("stop", 1.0) == 6
+        assert journal.requests.add("stop", 1.0) == 6
 
 
 class TestReaders:
@@ -503,7 +516,7 @@ class TestReaders:
         with reader(tmp_path) as history:
             assert "readonly" in history.close_drain("d-1", "")
             with pytest.raises(StateUnavailable, match="readonly"):
-                history.add_request("stop", 1.0)
+                history.requests.add("stop", 1.0)
         assert len(journal.unfinished()) == 1
 
     def test_a_reader_waits_for_a_journal_that_is_being_begun(self, tmp_path: Path) -> None:
@@ -519,19 +532,22 @@ class TestReaders:
 class TestRequests:
     def test_a_request_is_there_until_somebody_has_taken_it(self, tmp_path: Path, journal: Journal) -> None:
         with closing(Journal(str(tmp_path), Access.ASK)) as asking:
-            first, second = asking.add_request("terminate", 90.5), asking.add_request("stop", 5)
-            assert journal.requests() == [DrainRequest(first, "terminate", 90.5), DrainRequest(second, "stop", 5.0)]
-            assert asking.answer(first) is None
-            assert journal.take_request(first, "d-1") == ""
-            assert journal.take_request(second, "") == ""
-            assert (asking.answer(first), asking.answer(second)) == ("d-1", "")
-        assert journal.requests() == []
+            first, second = asking.requests.add("terminate", 90.5), asking.requests.add("stop", 5)
+            assert journal.requests.waiting() == [
+                DrainRequest(first, "terminate", 90.5),
+                DrainRequest(second, "stop", 5.0),
+            ]
+            assert asking.requests.answer(first) is None
+            assert journal.requests.take(first, "d-1") == ""
+            assert journal.requests.take(second, "") == ""
+            assert (asking.requests.answer(first), asking.requests.answer(second)) == ("d-1", "")
+        assert journal.requests.waiting() == []
 
     def test_who_asks_begins_no_journal(self, tmp_path: Path) -> None:
         with closing(Journal(str(tmp_path), Access.ASK)) as asking:
             assert asking.is_missing
             with pytest.raises(StateUnavailable, match="No such file or directory"):
-                asking.add_request("stop", 1.0)
+                asking.requests.add("stop", 1.0)
         assert list(tmp_path.iterdir()) == []
 
     def test_who_asks_keeps_nothing_aside(self, tmp_path: Path) -> None:

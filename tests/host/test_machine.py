@@ -18,7 +18,11 @@ from tests.host.conftest import end_of, run, wait_until
 
 Sh = Callable[[str], Command]
 
-MARKS = {"SPOTWATCH_DRAIN_ID": "20261122T080000Z-terminate", "SPOTWATCH_HOOK": "it"}
+MARKS = {
+    "SPOTWATCH_STATE_DIRECTORY": "/var/lib/spotwatch",
+    "SPOTWATCH_DRAIN_ID": "20261122T080000Z-terminate",
+    "SPOTWATCH_HOOK": "it",
+}
 
 LATE = 0.15
 """Seconds that a busy machine may take to wake us."""

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from spotwatch.host.processes import KILL_TIME, marks, read_process, read_processes, send_signal, wait_for_end
+from spotwatch.host.processes import (
+    KILL_TIME,
+    marks,
+    read_marked,
+    read_process,
+    read_processes,
+    send_signal,
+    wait_for_end,
+)
 
 
 @pytest.fixture
@@ -80,9 +88,32 @@ def test_a_process_that_cannot_be_killed_is_not_waited_for_long(sleeper: subproc
 
 
 def test_marks_are_all_or_none() -> None:
-    both = {"SPOTWATCH_DRAIN_ID": "a", "SPOTWATCH_HOOK": "b"}
-    assert marks({**both, "PATH": "/bin"}) == {b"SPOTWATCH_DRAIN_ID=a", b"SPOTWATCH_HOOK=b"}
+    all_of_them = {"SPOTWATCH_STATE_DIRECTORY": "/s", "SPOTWATCH_DRAIN_ID": "a", "SPOTWATCH_HOOK": "b"}
+    assert marks({**all_of_them, "PATH": "/bin"}) == {
+        b"SPOTWATCH_STATE_DIRECTORY=/s",
+        b"SPOTWATCH_DRAIN_ID=a",
+        b"SPOTWATCH_HOOK=b",
+    }
     assert marks({"SPOTWATCH_HOOK": "b"}) == frozenset()
+
+
+def test_no_marks_are_those_of_nobody() -> None:
+    assert read_marked(frozenset()) == []
+
+
+def test_what_a_hook_starts_is_found_by_the_state_directory_but_never_we_and_who_started_us(tmp_path: Path) -> None:
+    """A hook may have started us; its environment is ours then."""
+    mine = {"SPOTWATCH_STATE_DIRECTORY": str(tmp_path), "SPOTWATCH_DRAIN_ID": "a", "SPOTWATCH_HOOK": "b"}
+    program = (
+        "import subprocess, sys\n"
+        "from spotwatch.host.processes import read_strays\n"
+        "child = subprocess.Popen(('/bin/sleep', '60'), start_new_session=True)\n"
+        "print([process.pid for process in read_strays(sys.argv[1], [])] == [child.pid])\n"
+        "child.kill()\n"
+    )
+    argv = ("/bin/sh", "-c", '"$@"; true', "sh", sys.executable, "-c", program, str(tmp_path))
+    told = subprocess.run(argv, env={**os.environ, **mine}, check=True, capture_output=True, start_new_session=True)
+    assert told.stdout == b"True\n"
 
 
 def test_the_room_brings_no_heavy_module_into_the_daemon() -> None:

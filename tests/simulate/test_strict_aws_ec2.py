@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from spotwatch.simulate.strict_aws import StrictAws
 from tests.cloud import OTHER_ZONE, Cloud
 
 
@@ -54,7 +55,7 @@ class TestAttachVolume:
         with refused("InvalidVolume.ZoneMismatch"):
             cloud.attach(volume, cloud.instance())
 
-    @pytest.mark.parametrize("device", ["/dev/sdf", "/dev/xvda"])
+    @pytest.mark.parametrize("device", ["/dev/sdf", "/dev/sda1"])
     def test_under_a_device_name_that_is_taken_is_refused(self, cloud: Cloud, device: str) -> None:
         instance = cloud.instance()
         cloud.attach(cloud.volume(), instance, "/dev/sdf")
@@ -191,7 +192,7 @@ class TestTermination:
     def test_takes_a_while_and_holds_the_volumes_until_then(self, cloud: Cloud) -> None:
         cloud.aws.world.delays.terminated = 40
         volume, instance = cloud.volume(), cloud.instance()
-        root = cloud.mappings(instance)["/dev/xvda"]["VolumeId"]
+        root = cloud.mappings(instance)["/dev/sda1"]["VolumeId"]
         cloud.attached(volume, instance)
         told = cloud.ec2.terminate_instances(InstanceIds=[instance])["TerminatingInstances"][0]
         assert (told["PreviousState"]["Name"], told["CurrentState"]["Name"]) == ("running", "shutting-down")
@@ -230,16 +231,16 @@ class TestDeleteOnTermination:
     def test_shows_late(self, cloud: Cloud) -> None:
         cloud.aws.world.delays.attribute = 30
         instance = cloud.instance()
-        flip(cloud, instance, "/dev/xvda", DeleteOnTermination=False)
-        assert cloud.mappings(instance)["/dev/xvda"]["DeleteOnTermination"] is True
+        flip(cloud, instance, "/dev/sda1", DeleteOnTermination=False)
+        assert cloud.mappings(instance)["/dev/sda1"]["DeleteOnTermination"] is True
         cloud.clock.sleep(30)
-        assert cloud.mappings(instance)["/dev/xvda"]["DeleteOnTermination"] is False
+        assert cloud.mappings(instance)["/dev/sda1"]["DeleteOnTermination"] is False
 
     def test_whose_value_is_left_out_becomes_true(self, cloud: Cloud) -> None:
         instance = cloud.instance()
-        flip(cloud, instance, "/dev/xvda", DeleteOnTermination=False)
-        flip(cloud, instance, "/dev/xvda")
-        assert cloud.mappings(instance)["/dev/xvda"]["DeleteOnTermination"] is True
+        flip(cloud, instance, "/dev/sda1", DeleteOnTermination=False)
+        flip(cloud, instance, "/dev/sda1")
+        assert cloud.mappings(instance)["/dev/sda1"]["DeleteOnTermination"] is True
 
     def test_of_an_unknown_device_is_refused(self, cloud: Cloud) -> None:
         with refused("InvalidInstanceAttributeValue"):
@@ -248,7 +249,7 @@ class TestDeleteOnTermination:
     def test_is_a_filter_of_volumes(self, cloud: Cloud) -> None:
         instance, kept = cloud.instance(), cloud.volume()
         cloud.attached(kept, instance)
-        root = cloud.mappings(instance)["/dev/xvda"]["VolumeId"]
+        root = cloud.mappings(instance)["/dev/sda1"]["VolumeId"]
         cloud.volume()
         assert filtered(cloud, "attachment.delete-on-termination", "false") == [kept]
         assert filtered(cloud, "attachment.delete-on-termination", "true") == [root]
@@ -258,9 +259,17 @@ class TestDeleteOnTermination:
         mapping = {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 8, "DeleteOnTermination": False}}
         mappings = cloud.mappings(cloud.instance(BlockDeviceMappings=[mapping]))
         assert {name: ebs["DeleteOnTermination"] for name, ebs in mappings.items()} == {
-            "/dev/xvda": True,
+            "/dev/sda1": True,
             "/dev/sdf": False,
         }
+
+    def test_the_root_device_has_the_name_that_the_image_says(
+        self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("MOTO_EC2_LOAD_DEFAULT_AMIS")
+        with StrictAws() as aws:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
+            assert set(Cloud(aws, cloud.clock).mappings(Cloud(aws, cloud.clock).instance())) == {"/dev/xvda"}
 
 
 class TestReads:
@@ -379,9 +388,9 @@ class TestHooks:
         cloud.aws.world.on_attached = lambda *names: told.append(names)
         cloud.aws.world.on_detached = lambda volume: told.append((volume,))
         volume, instance = cloud.volume(), cloud.instance()
-        root = cloud.mappings(instance)["/dev/xvda"]["VolumeId"]
+        root = cloud.mappings(instance)["/dev/sda1"]["VolumeId"]
         cloud.attach(volume, instance)
-        assert told == [(root, instance, "/dev/xvda")]
+        assert told == [(root, instance, "/dev/sda1")]
         cloud.clock.sleep(3)
         cloud.ec2.detach_volume(VolumeId=volume)
         cloud.ec2.terminate_instances(InstanceIds=[instance])
@@ -411,7 +420,7 @@ def filtered(cloud: Cloud, name: str, value: str) -> list[str]:
 
 
 def all_pages(call: Any, entries: str, **parameters: Any) -> Iterator[list[Any]]:
-    token = {}
+    token: dict[str, str] = {}
     while True:
         answer = call(**parameters, **token)
         yield answer[entries]

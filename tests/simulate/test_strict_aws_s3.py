@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from spotwatch.simulate.strict_aws import Fault
 from tests.cloud import BUCKET, Cloud
 
 MIB = 1024 * 1024
@@ -90,6 +91,14 @@ class TestChecksums:
         part = send(cloud, upload, 1, b"abc")
         with refused("InvalidPart"):
             complete(cloud, upload, [{**part, "ChecksumCRC32": crc32(b"abd")}], crc32(b"abc"))
+
+    def test_of_what_is_signed_are_looked_at_where_there_is_no_other(
+        self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+        cloud.aws.plan(Fault.ALTERED, "s3:PutObject")
+        with refused("XAmzContentSHA256Mismatch"):
+            cloud.client("s3").put_object(Bucket=BUCKET, Key="key", Body=b"abc")
 
     def test_that_boto3_computes_by_itself_are_taken(self, cloud: Cloud) -> None:
         cloud.s3.put_object(Bucket=BUCKET, Key="key", Body=b"abc")

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from spotwatch.core.report import DrainReport, HookReport
+from spotwatch.simulate.line_count import LineCount
 from spotwatch.simulate.rehearsal import Course
-from spotwatch.simulate.verdict import judge
+from spotwatch.simulate.verdict import judge, with_lines
 from tests.reports import make_hook_report, make_report
 
 WELL = Course(started=True, ended_early=False, exit_code=0)
@@ -154,3 +155,34 @@ class TestTheDaemon:
             "rebalance was announced, and the daemon took no notice of it",
             "terminate was announced, and the daemon took no notice of it",
         )
+
+
+class TestTheLog:
+    drained = judge(WELL, [make_report(seconds_to_spare=100.0)])
+
+    def test_a_drain_in_good_order_is_not_enough_if_a_line_is_lost(self) -> None:
+        judgement = with_lines(self.drained, LineCount(written=9, sent=5, shipped=2, lost=2, twice=0))
+        assert not judgement.passed
+        assert judgement.sentence == "drained in time, with 100 s to spare; 2 of 9 log lines lost"
+        assert judgement.problems == ("2 log lines were neither sent nor shipped",)
+
+    def test_a_log_that_is_all_there_does_not_make_up_for_a_failed_hook(self) -> None:
+        failed = judge(WELL, [make_report(make_hook_report("a", status="failed", exit_code=3))])
+        judgement = with_lines(failed, LineCount(written=9, sent=5, shipped=4, lost=0, twice=0))
+        assert not judgement.passed
+        assert judgement.sentence.endswith("not in good order; no log line lost, none twice")
+        assert judgement.problems == ("a failed with exit code 3",)
+
+    def test_all_is_well_if_both_are(self) -> None:
+        judgement = with_lines(self.drained, LineCount(written=9, sent=5, shipped=4, lost=0, twice=0))
+        assert (judgement.passed, judgement.problems) == (True, ())
+
+    def test_a_line_that_arrived_twice_is_a_failure(self) -> None:
+        judgement = with_lines(self.drained, LineCount(written=9, sent=5, shipped=5, lost=0, twice=1))
+        assert not judgement.passed
+        assert judgement.sentence.endswith("; its log has not arrived as it was written")
+
+    def test_a_trouble_of_the_story_is_a_failure_although_no_line_is_lost(self) -> None:
+        lines = LineCount(written=9, sent=9, shipped=0, lost=0, twice=0)
+        judgement = with_lines(self.drained, lines, ["ship has ended with 69"])
+        assert (judgement.passed, judgement.problems) == (False, ("ship has ended with 69",))

@@ -1,6 +1,7 @@
 """What a rehearsal looks like at the widths that terminals have."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO, StringIO, TextIOWrapper
 from typing import Any, TextIO
 
@@ -10,9 +11,10 @@ from rich.console import Console
 from spotwatch.core.hook import HookStatus
 from spotwatch.core.report import DrainReport
 from spotwatch.simulate import view
+from spotwatch.simulate.line_count import LineCount
 from spotwatch.simulate.rehearsal import Line
 from spotwatch.simulate.verdict import Judgement
-from spotwatch.simulate.view import show_judgement, show_line, show_timeline
+from spotwatch.simulate.view import show_judgement, show_line, show_lines, show_timeline
 from tests.reports import make_hook_report, make_report, moment
 
 WIDTHS = (80, 120)
@@ -252,3 +254,28 @@ def test_colors_are_for_terminals(terminal: bool, monkeypatch: pytest.MonkeyPatc
     show_timeline(console, REPORT)
     show_judgement(console, Judgement(False, "not drained", ("why",)))
     assert ("\x1b[" in file.getvalue()) is terminal
+
+
+class TestLog:
+    lines = LineCount(written=2765, sent=2231, shipped=534, lost=0, twice=0, half_line_bytes=28, half_line_shipped=True)
+
+    def test_every_fate_has_its_number(self) -> None:
+        assert rendered(lambda console: show_lines(console, self.lines)) == [
+            "",
+            " log lines  written  sent  shipped  lost  twice",
+            "               2765  2231      534     0      0",
+            " and half a line, of 28 bytes, which is not counted here: shipped as it was",
+        ]
+
+    def test_half_a_line_that_is_lost_is_told(self) -> None:
+        lost = replace(self.lines, half_line_shipped=False)
+        assert rendered(lambda console: show_lines(console, lost))[-1].endswith("not counted here: lost")
+
+    def test_a_log_without_half_a_line_says_nothing_of_it(self) -> None:
+        whole = replace(self.lines, half_line_bytes=0, half_line_shipped=False)
+        assert len(rendered(lambda console: show_lines(console, whole))) == 3
+
+    @pytest.mark.parametrize("width", [40, 80])
+    def test_it_fits_the_terminal(self, width: int) -> None:
+        rows = rendered(lambda console: show_lines(console, self.lines), width, terminal=True)
+        assert max(map(len, rows)) <= width

@@ -6,7 +6,7 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 
 from spotwatch.cli.destinations import destination
 from spotwatch.cli.options import add_settings_options, load_settings
-from spotwatch.cli.ship.order import Order, add_order_options, order_of
+from spotwatch.cli.ship.order import Order, add_batch_options, add_order_options, order_of
 from spotwatch.core.errors import SpotwatchError, UsageError
 from spotwatch.core.settings import LogSettings, ShipSettings
 from spotwatch.ship.manifest import Manifest
@@ -26,12 +26,12 @@ their tags, attached, shipped likewise, and deleted once they are.
 EPILOG = """\
 exit codes:
   0   everything is shipped, and was read back
-  1   something was wrong with a volume: what can be read is shipped
+  1   something was wrong with the volume: what can be read is shipped
   64  the command line is wrong
-  65  a volume holds nothing that can be read
+  65  a volume holds nothing that can be read; the batch job has quarantined one
   69  the destination or AWS is not there
   73  there is no room: at the destination, or for the replay of the journal
-  75  try again later: somebody else works on it, or the time limit was over
+  75  try again later: the time limit was over; the batch job has failed at one
   77  AWS does not allow it
   78  the settings have mistakes
 
@@ -49,6 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's words."""
     add_settings_options(parser)
     add_order_options(parser)
+    add_batch_options(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     # How we start ourselves once more, to read one volume: see `spotwatch.cli.ship.reader`.
     parser.add_argument("--draft", metavar="FILE", help=SUPPRESS)
@@ -63,7 +64,11 @@ def run(arguments: Namespace) -> int:
     order = order_of(arguments, settings.ship)
     if order.device or order.directory:
         return _by_hand(order, settings.log, as_json=arguments.json)
-    raise UsageError("name a device", hint="--device /dev/nvme1n1")
+    if order.dry_run:
+        raise UsageError("--dry-run needs --device or --directory", hint="see what there is: spotwatch volumes")
+    from spotwatch.cli.ship.batch import run_batch
+
+    return run_batch(arguments, settings, order)
 
 
 def _read(order: Order, draft: str, progress: str) -> int:

@@ -97,6 +97,19 @@ def add_order_options(parser: ArgumentParser) -> None:
     add_keeping_options(parser)
 
 
+def add_batch_options(parser: ArgumentParser) -> None:
+    """Declare the words of the batch job."""
+    group = parser.add_argument_group("leftover volumes of this zone, the batch job")
+    group.add_argument("--volume", metavar="ID", action="append", help="only this one; may be repeated")
+    group.add_argument("--keep", action="store_true", default=None, help="delete no volume (default: ship.keep)")
+    group.add_argument("--retain", metavar="TIME", type=_duration, help="delete it so long after it was shipped")
+    group.add_argument("--snapshot", action="store_true", default=None, help="of a volume that is quarantined")
+    group.add_argument("--jobs", metavar="N", type=_count, help="the most volumes at a time")
+    group.add_argument("--host-instance-id", metavar="ID", default="", help="this instance (default: asks metadata)")
+    group.add_argument("--availability-zone", metavar="AZ", default="", help="its zone (likewise)")
+    group.add_argument("--region", metavar="REGION", default="", help="its region (likewise)")
+
+
 def order_of(arguments: Namespace, settings: ShipSettings) -> Order:
     """What the command line says, and the settings where it says nothing.
 
@@ -137,11 +150,15 @@ def _agent(text: str) -> Agent:
     return Agent(AgentKind(kind), state)
 
 
-def _seconds(text: str) -> float:
+def _duration(text: str) -> float:
     try:
-        seconds = parse_duration(text)
+        return parse_duration(text)
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from None
+
+
+def _seconds(text: str) -> float:
+    seconds = _duration(text)
     if seconds <= 0:
         raise ArgumentTypeError("write a time longer than zero")
     return seconds

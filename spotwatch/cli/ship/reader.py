@@ -138,6 +138,4 @@ def _source(order: Order, label: VolumeLabel | None) -> Source:
 
 
 def _policy(order: Order) -> Policy:
-    return Policy(
-        ship_read=order.read_positions is Hints.SHIP, ship_unproven=order.unproven_positions is Hints.SHIP
-    )
+    return Policy(ship_read=order.read_positions is Hints.SHIP, ship_unproven=order.unproven_positions is Hints.SHIP)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
@@ -10,6 +10,7 @@ from typing import Final
 from spotwatch.cli.ship.draft import ProgressFile, manifest_in
 from spotwatch.cli.ship.order import Order
 from spotwatch.cli.ship.view import View
+from spotwatch.core.errors import WorkerFailed
 from spotwatch.core.volume import Volume, VolumeLabel
 from spotwatch.host.worker import run_worker
 from spotwatch.ship import shipper
@@ -27,12 +28,18 @@ class WorkerShipper:
         order: for all volumes; each has its own device, names and label.
         destination: the one of the order.
         view: is told how far each volume has come.
+        program: how the process that reads is started; the words of the order follow.
+
+    Attributes:
+        interrupted: set to end every reading that goes on.
     """
 
-    def __init__(self, order: Order, destination: Destination, view: View) -> None:
+    def __init__(self, order: Order, destination: Destination, view: View, program: Sequence[str] = SPOTWATCH) -> None:
         self._order = order
         self._destination = destination
         self._view = view
+        self._program = program
+        self.interrupted = False
 
     def ship(self, device: str, volume: Volume, label: VolumeLabel, *, renew: Callable[[], None]) -> Manifest:
         """See `Shipper.ship`."""
@@ -59,10 +66,12 @@ class WorkerShipper:
             progress_file = ProgressFile(progress)
 
             def watch() -> None:
+                if self.interrupted:
+                    raise WorkerFailed("it was interrupted", hint="the next run goes on with it")
                 told(progress_file.read())
                 renew()
 
-            argv = [*SPOTWATCH, *order.words(), f"--draft={_path(draft)}", f"--progress={_path(progress)}"]
+            argv = [*self._program, *order.words(), f"--draft={_path(draft)}", f"--progress={_path(progress)}"]
             code = run_worker(argv, limit=order.time_limit, watch=watch, pass_fds=(draft, progress))
             told(progress_file.read())
             with open(_path(draft), "rb") as file:
@@ -78,9 +87,9 @@ class WorkerShipper:
         shipper.look_for_all(manifest, self._destination)
         return manifest
 
-    def verify(self, manifest: Manifest) -> None:
+    def verify(self, manifest: Manifest, *, renew: Callable[[], None] = lambda: None) -> None:
         """See `Shipper.verify`."""
-        shipper.verify(manifest, self._destination)
+        shipper.verify(manifest, self._destination, renew=renew)
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def _bars() -> Iterator[View]:
         from rich.console import Console
     except ImportError:
         raise UsageError(
-            "the progress bar needs the package rich", hint="install the extra: pip install '.[ship]'; or add 2>&1 | cat"
+            "the progress bar needs the package rich", hint="install the extra: pip install '.[ship]'"
         ) from None
     columns = (
         progress.TextColumn("{task.description}", markup=False),

@@ -66,6 +66,9 @@ def _refused_body(environ: Mapping[str, Any], body: bytes) -> Refusal | None:
             return 400, "InvalidDigest", f"The {header[5:]} you specified was invalid."
         if expected != digest(body):
             return 400, "BadDigest", f"The {header[5:]} you specified did not match the calculated checksum."
+    signed = environ.get("HTTP_X_AMZ_CONTENT_SHA256", "UNSIGNED-PAYLOAD")
+    if not signed.startswith(("UNSIGNED", "STREAMING")) and signed != hashlib.sha256(body).hexdigest():
+        return 400, "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match."
     return None
 
 
