@@ -42,6 +42,10 @@ from spotwatch.core.routing import Change, Network, described
 LOOK_SECONDS: Final = 0.5
 """Between two looks at the kernel, while a link that EC2 has attached, or another program's work, is waited for."""
 
+SETTLE_SECONDS: Final = 15.0
+"""After a crash in the middle of a call: how long EC2 may take to show what came of it. Its descriptions lag behind,
+usually by a second or two (EC2 API reference, "Eventual consistency")."""
+
 SHORTFALLS: Final = frozenset(
     {"AttachmentLimitExceeded", "InsufficientFreeAddressesInSubnet", "NetworkInterfaceLimitExceeded",
      "PrivateIpAddressLimitExceeded"}
@@ -169,11 +173,18 @@ class Application:
         """Find out what became of what a crashed run had begun."""
         ledger = self._ledgers.read()
         if ledger.before is not None or ledger.added:
-            now = self._look().primary.secondary_addresses
+            now = self._settled_addresses(ledger.before)
             ledger = (ledger if ledger.before is None else ledger.with_assigned(now)).without_gone(now)
             self._ledgers.write(ledger)
         if ledger.creation is not None:
             self._create(ledger.creation)
+
+    def _settled_addresses(self, before: tuple[str, ...] | None) -> tuple[str, ...]:
+        """Of the primary interface, the secondary ones; if more had been asked for, EC2 is given time to show them."""
+        until = min(self._until, self._clock.now() + SETTLE_SECONDS)
+        while (now := self._look().primary.secondary_addresses) == before and self._clock.now() < until:
+            self._clock.sleep(LOOK_SECONDS)
+        return now
 
     def _reach(self, wish: Wish) -> list[str]:
         """Do one step and look again, until none is left; why something cannot be had."""
@@ -229,8 +240,16 @@ class Application:
             # Nothing came of it, or it is gone: another try has to be another one.
             self._ledgers.write(replace(self._ledgers.read(), creation=None))
             raise
+        self._wait_until_shown(interface_id)
         self._ledgers.write(replace(self._ledgers.read(), creation=None))
         self._say(f"created {interface_id} with {creation.addresses} addresses")
+
+    def _wait_until_shown(self, interface_id: str) -> None:
+        """Until the next look finds it by its tag; else the next plan would create another one."""
+        while interface_id not in _ids(self._look()):
+            if self._clock.now() >= self._until:
+                raise NotInTime(f"EC2 does not list {interface_id}, which it has created", hint="run it again")
+            self._clock.sleep(LOOK_SECONDS)
 
     def _attach(self, interface_id: str, device_index: int) -> None:
         try:
@@ -294,6 +313,10 @@ class Application:
             if self._clock.now() >= self._until:
                 raise NotInTime(f"{what}, in time: {'; '.join(left)}", hint=hint)
             self._clock.sleep(LOOK_SECONDS)
+
+
+def _ids(instance: Instance) -> set[str]:
+    return {each.id for each in (*instance.attached, *instance.free)}
 
 
 def _count(things: Sequence[object], word: str = "address") -> str:

@@ -49,7 +49,7 @@ exit codes:
   70   a bug in spotwatch
   73   a directory or file cannot be made or used
   74   the output cannot be written
-  75   another daemon is running, or something else is in the way; try again later
+  75   somebody else is at work, or the time was too short; try again later
   77   AWS does not allow it
   78   the settings have mistakes
   130  interrupted (Ctrl-C)

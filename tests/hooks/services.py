@@ -198,6 +198,7 @@ class FakeServices:
     def ecs_agent(self) -> EcsAgent:
         raise NotAskedFor
 
+    @property
     def vcpus(self) -> int:
         raise NotAskedFor
 
