@@ -1,6 +1,7 @@
 """What all commands have in common: words, exit codes, help, and what becomes of mistakes and bugs."""
 
 import os
+import re
 import subprocess
 import sys
 from argparse import ArgumentParser, Namespace
@@ -65,7 +66,7 @@ class TestWords:
     def test_without_any_the_help_says_what_there_is_and_it_is_a_mistake(self, main: Main) -> None:
         code, out, err = main()
         assert (code, out) == (64, "")
-        assert all(f"\n    {name} " in err for name in cli.COMMANDS)
+        assert all(re.search(rf"^    {name}\s", err, re.MULTILINE) for name in cli.COMMANDS)
 
     def test_the_version(self, main: Main) -> None:
         assert main("--version") == (0, f"spotwatch {__version__}\n", "")

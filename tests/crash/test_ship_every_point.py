@@ -87,8 +87,15 @@ def test_two_hosts_that_begin_at_once_ship_it_once(trial: Trial) -> None:
     trial([Crash(end="both")] * 4)
 
 
-@pytest.mark.parametrize("elsewhere", [False, True], ids=["same host", "other host"])
-@pytest.mark.parametrize("end", ["all", "reader"])
+@pytest.mark.parametrize(
+    ("end", "elsewhere"),
+    [
+        pytest.param("all", False, id="everything dies, same host"),
+        pytest.param("all", True, id="everything dies, other host", marks=pytest.mark.exhaustive),
+        pytest.param("reader", False, id="one process dies, same host", marks=pytest.mark.exhaustive),
+        pytest.param("reader", True, id="one process dies, other host", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_it_survives_death_at_every_point(
     end: str, elsewhere: bool, trial: Trial, capsys: pytest.CaptureFixture[str]
 ) -> None:
