@@ -84,9 +84,13 @@ class Faults(RuleBasedStateMachine):
         self.hooks: dict[str, Hook] = {}
         self.settings = Settings()
         self.crashes: Counter[str] = Counter()
+        self.starts: Counter[tuple[str, bool]] = Counter()
+        self.made_way: Counter[str] = Counter()
+        self.told: dict[str, EventKind] = {}
         self.hooks_die = False
         self.downtime = 0.0
         self.durable: dict[str, HookReport] = {}
+        self.durable_told: dict[str, EventKind | None] = {}
         self.durable_drain: tuple[str, Event, float] | None = None
         self.drains = self.daemon()
 
@@ -174,6 +178,7 @@ class Faults(RuleBasedStateMachine):
         """Note what no crash may take back any more."""
         current = self.drains.current
         self.durable = {} if current is None else {hook.name: hook for hook in current.report().hooks}
+        self.durable_told = {} if current is None else {name: self.told.get(current.child(name)) for name in self.hooks}
         self.durable_drain = None if current is None else (current.notes.drain, current.event, current.deadline)
 
     @property
@@ -189,9 +194,12 @@ class Faults(RuleBasedStateMachine):
         with self.alive():
             self.look(self.now + TICK)
             event = make_event(kind, left, at=self.now)
-            if self.drains.current is None:
+            current = self.drains.current
+            if current is None:
                 self.drains.begin(event, self.settings)
             else:
+                if current.event.kind is EventKind.START and kind is not EventKind.START:
+                    self.made_way[current.notes.drain] += 1
                 self.drains.take_event(event)
 
     @precondition(lambda self: self.drains.current is not None)
@@ -257,9 +265,13 @@ class Faults(RuleBasedStateMachine):
         assert current.notes.drain == drain
         assert self.now < current.deadline, f"{name} is started after the deadline"
         assert process not in self.machine.alive, f"{name} runs twice at once"
-        before = sum(start.name == process for start in self.machine.starts)
-        assert before == 0 or hook.rerun, f"{name} has rerun = false and is started again"
+        # What it does for start is one thing, and may have been cut off for a stronger event; all else is another.
+        is_armed = current.event.kind is EventKind.START
+        before = self.starts[process, is_armed] - (self.made_way[drain] if is_armed else 0)
+        assert before <= 0 or hook.rerun, f"{name} has rerun = false and is started again"
         assert before <= self.crashes[drain], f"{name} is started again without a crash"
+        self.starts[process, is_armed] += 1
+        self.told[process] = current.event.kind
         over = {outcome.name for outcome in current.report().hooks}
         assert name not in over, f"{name} is over and is started again"
         for other in self.hooks.values():
@@ -273,16 +285,35 @@ class Faults(RuleBasedStateMachine):
             return
         outcomes = {hook.name: hook for hook in current.report().hooks}
         for name, outcome in self.durable.items():
+            if self.is_to_run_again(name, outcome):
+                continue
             if outcome.started_at is not None or outcome.status == HookStatus.LOST:
                 assert outcomes[name] == outcome
             else:
                 assert name in outcomes or current.event != self.durable_drain[1]
+
+    def is_to_run_again(self, name: str, outcome: HookReport) -> bool:
+        """Whether the event that stands asks for more than what the hook was told when it ran, or was cut off."""
+        assert self.drains.current is not None
+        event = self.drains.current.event.kind
+        only_armed = self.durable_told[name] is EventKind.START and event is not EventKind.START
+        return event in self.hooks[name].on and (only_armed or outcome.status == HookStatus.SUPERSEDED)
 
     @invariant()
     def a_drain_is_over_by_its_deadline(self) -> None:
         current = self.drains.current
         if current is not None and not current.finished:
             assert self.now < current.deadline
+
+    @invariant()
+    def a_drain_that_is_over_has_run_its_hooks_for_its_event(self) -> None:
+        """What is said to have run has run for it, and not only for start."""
+        current = self.drains.current
+        if current is not None and current.finished and current.event.kind is not EventKind.START:
+            for outcome in current.report().hooks:
+                if outcome.status in {HookStatus.SUCCEEDED, HookStatus.ENDED, HookStatus.SUPERSEDED}:
+                    for_it = current.event.kind in self.hooks[outcome.name].on
+                    assert not for_it or self.told[current.child(outcome.name)] is not EventKind.START
 
     @invariant()
     def every_process_is_one_that_the_drain_knows(self) -> None:

@@ -177,9 +177,7 @@ class Execution:
             self._repeat(entry)
         list(self._news())
         self.withdrawn = self._opening.by_hand and self._drain.event == self._opening.event
-        lost = [name for name in self._drain.running if not self._adopt(name)]
-        for name in self._drain.unseen:
-            self._adopt(name)
+        lost = [name for name in (*self._drain.running, *self._drain.unseen) if not self._adopt(name)]
         for order in self._drain.standing_orders():
             self._carry_out(order, now)
         progress = [step for name in lost for step in self.take(HookLost(name), now)]

@@ -6,7 +6,9 @@ the same orders, so a journal of its inputs is enough to rebuild it.
 
 What holds after every step, whatever the order of ends, timeouts, upgrades and stops:
 
-- a hook is started at most once, or once more each time it was lost with the daemon, unless it has ``rerun = false``;
+- a hook is started at most once, or once more each time it was lost with the daemon, unless it has ``rerun = false``.
+  What it did for ``start`` counts for ``start`` only: it is ended if it still runs, and started anew for the stronger
+  event that it is for as well, but never before the end of the earlier run was seen;
 - a hook is started only when every hook of a lower stage that is for the same event is over;
 - a hook is over, or has been sent SIGKILL, by its *limit*: the deadline less the margin, less the reserves of the
   stages that have yet to begin. So no hook uses another's reserve, and nothing runs up to the deadline;
@@ -17,6 +19,7 @@ earlier hook may use.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import Enum
 
 from spotwatch.core.event import Event, EventKind
@@ -42,6 +45,10 @@ from spotwatch.drain.progress import Phase, Progress
 
 WORTH_STARTING_SECONDS = 0.1
 """With less than this a command would be killed while its interpreter starts; it is given up instead."""
+
+MAY_HAVE_RUN = "it may have run before the daemon died"
+RAN_FOR_START = "it ran for start"
+END_UNSEEN = "its end was not seen after SIGKILL"
 
 
 class Effect(Enum):
@@ -135,6 +142,7 @@ class Drain:
             case HookNotStarted(name, reason):
                 if self._progress[name].alive:
                     self._settle(self._progress[name], HookStatus.NOT_STARTED, now, reason=reason)
+                    self._run_if_undone(self._progress[name], now)
             case HookLost(name):
                 self._take_loss(self._progress[name], now)
             case StopAsked():
@@ -160,27 +168,40 @@ class Drain:
         return Effect.RECORDED
 
     def _upgrade(self, event: Event, now: float) -> None:
-        was_starting = self.event.kind is EventKind.START
         self.event, self.deadline, self._given_since = event, event.deadline, event.seen_at
         self._dealt = None
         self.finished_at, self._withdrawn = None, False
         self._settle_unwanted(now)
-        if was_starting:
-            # What arms the instance (joining a name service, say) is the opposite of what drains it.
-            for progress in self._select(lambda p: p.alive and event.kind not in p.hook.on):
-                progress.in_the_way = True
-                if progress.phase is Phase.RUNNING:
-                    self._terminate(progress, HookStatus.SUPERSEDED, now)
+        # What arms the instance (joining a name service, say) is the opposite of what drains it.
+        for progress in self._select(lambda p: p.alive and not p.counts_for(event.kind)):
+            progress.in_the_way = True
+            if progress.phase is Phase.RUNNING:
+                self._terminate(progress, HookStatus.SUPERSEDED, now)
         self._add_hooks_for(event.kind)
 
     def _add_hooks_for(self, kind: EventKind) -> None:
-        """Make the hooks for this event pending, also those that never began under the one before."""
+        """Make the hooks for this event pending, also those for which what they did before does not count."""
         for hook in self._hooks:
             known = self._progress.get(hook.name)
-            if kind in hook.on and (known is None or known.never_began):
-                self._progress[hook.name] = Progress(hook, lost=known is not None and known.lost)
+            if known is not None:
+                self._renew_if_undone(known)
+            elif kind in hook.on:
+                self._progress[hook.name] = Progress(hook)
         self._progress = dict(sorted(self._progress.items(), key=lambda item: item[1].hook.stage))
         self._dealt = None
+
+    def _renew_if_undone(self, known: Progress) -> None:
+        """Make a hook pending again if it has yet to run for the event; one that may still be alive has failed it."""
+        kind, outcome = self.event.kind, known.outcome
+        if outcome is None or kind not in known.hook.on or not known.undone_for(kind):
+            return
+        if known.end_unseen:
+            reason = f"{END_UNSEEN}, so it was not run for {kind}"
+            known.outcome = replace(outcome, status=HookStatus.KILLED, reason=reason)
+            return
+        earlier = known.earlier or ("" if outcome.started_at is None else RAN_FOR_START)
+        self._progress[known.hook.name] = Progress(known.hook, earlier=earlier)
+        self.finished_at = self._dealt = None
 
     def _take_end(self, progress: Progress, exit_code: int | None, signal: int | None, now: float) -> None:
         if progress.phase is Phase.RUNNING:
@@ -191,28 +212,40 @@ class Drain:
             status = progress.ending
         if progress.alive:
             self._settle(progress, status, now, exit_code=exit_code, signal=signal)
+            self._run_if_undone(progress, now)
+        elif progress.end_unseen:
+            progress.end_unseen = False
+            self._run_if_undone(progress, now)
+
+    def _run_if_undone(self, progress: Progress, now: float) -> None:
+        """Let a hook that had to be gone first have its turn, if the event that it is for still stands."""
+        self._renew_if_undone(progress)
+        self._settle_unwanted(now)
 
     def _take_loss(self, progress: Progress, now: float) -> None:
         """Run it again if it may be, and if it is still wanted."""
         if progress.phase is not Phase.RUNNING:
             self._take_end(progress, None, None, now)
         elif not progress.hook.rerun:
+            progress.earlier = MAY_HAVE_RUN
             self._settle(progress, HookStatus.LOST, now, reason="the daemon died meanwhile, and rerun = false")
         else:
-            progress.phase, progress.lost = Phase.PENDING, True
+            progress.phase, progress.earlier = Phase.PENDING, MAY_HAVE_RUN
             self._dealt = None
             self._settle_unwanted(now)
 
     def _settle_unwanted(self, now: float) -> None:
-        """Settle what is pending again although its event is over or was followed by a stronger one."""
-        if self._withdrawn:
+        """Settle what is pending although the drain is to end, or its event is over or followed by a stronger one."""
+        if self._stopped:
+            self._cancel_pending("the daemon was told to stop", now)
+        elif self._withdrawn:
             self._cancel_pending(f"the {self.event.kind} event was withdrawn", now)
         for progress in self._select(lambda p: p.phase is Phase.PENDING and self.event.kind not in p.hook.on):
             self._settle(progress, HookStatus.SUPERSEDED, now, reason=f"not for {self.event.kind}")
 
     def _stop(self, now: float) -> None:
         self._stopped = True
-        self._cancel_pending("the daemon was told to stop", now)
+        self._settle_unwanted(now)
         for progress in self._select(lambda p: p.phase is Phase.RUNNING):
             self._terminate(progress, HookStatus.CANCELED, now)
 
@@ -231,8 +264,9 @@ class Drain:
                 progress.phase, progress.phase_ends_at = Phase.KILLED, now + REAP_SECONDS
             if progress.phase is Phase.KILLED and self._is_due(progress, now):
                 ending = HookStatus.KILLED if progress.ending is HookStatus.TIMED_OUT else progress.ending
-                self._settle(progress, ending, now, reason="its end was not seen after SIGKILL")
+                self._settle(progress, ending, now, reason=END_UNSEEN)
                 progress.end_unseen = True
+                self._renew_if_undone(progress)
 
     def _is_due(self, progress: Progress, now: float) -> bool:
         return now >= self._limits.next_change(progress)
@@ -281,7 +315,7 @@ class Drain:
         return [p for p in in_force if p.phase is Phase.PENDING and p.hook.stage == in_force[0].hook.stage]
 
     def _start(self, progress: Progress, now: float) -> None:
-        progress.phase, progress.started_at = Phase.RUNNING, now
+        progress.phase, progress.started_at, progress.began_for = Phase.RUNNING, now, self.event.kind
         self._dealt = None
         progress.allowed = self._limits.terminate_at(progress) - now
         self._orders.append(StartHook(progress.hook, progress.allowed))
@@ -317,8 +351,8 @@ class Drain:
         signal: int | None = None,
     ) -> None:
         ran = progress.alive and status is not HookStatus.NOT_STARTED
-        if progress.lost and not ran:
-            reason = f"{reason}; it may have run before the daemon died"
+        if progress.earlier and not ran:
+            reason = f"{reason}; {progress.earlier}"
         progress.phase = Phase.OVER
         self._dealt = None
         progress.outcome = HookOutcome(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from spotwatch.core.deadline import LEAST_SECONDS
+from spotwatch.core.event import EventKind
 from spotwatch.core.hook import Hook, HookStatus
 from spotwatch.core.report import DrainReport, HookReport, Verdict
 from tests.crash.lives import Death, Run, Story
@@ -22,6 +23,7 @@ LEAVING_SECONDS = 0.5
 RAN = {HookStatus.SUCCEEDED, HookStatus.FAILED, HookStatus.ENDED}
 CUT_SHORT = {HookStatus.TIMED_OUT, HookStatus.KILLED}
 MAY_HAVE_RUN = "it may have run before the daemon died"
+RAN_FOR_START = "it ran for start"
 NEVER_BEGAN = {HookStatus.GIVEN_UP, HookStatus.SKIPPED, HookStatus.CANCELED}
 
 
@@ -91,12 +93,23 @@ def _of_the_deadline(story: Story, report: DrainReport) -> Iterator[str]:
 
 
 def _of_the_stages(story: Story, report: DrainReport) -> Iterator[str]:
-    hooks = {hook.name: hook for hook in story.hooks}
     for later in story.runs:
         for earlier in story.runs:
-            one, other = hooks[earlier.hook], hooks[later.hook]
-            if one.stage < other.stage and one.on & other.on and _over_at(earlier, story, report) > later.started:
+            if _comes_before(earlier, later, story) and _over_at(earlier, story, report) > later.started:
                 yield f"{later} began before {earlier} was over"
+
+
+def _comes_before(earlier: Run, later: Run, story: Story) -> bool:
+    """Whether one run has to be over before the other begins: all for ``start``, then stage by stage."""
+    hooks = {hook.name: hook for hook in story.hooks}
+    one, other = hooks[earlier.hook], hooks[later.hook]
+    if _is_for_start(earlier) is not _is_for_start(later):
+        return _is_for_start(earlier)
+    return one.stage < other.stage and bool(one.on & other.on)
+
+
+def _is_for_start(run: Run) -> bool:
+    return run.event == EventKind.START
 
 
 def _of_adoption(story: Story) -> Iterator[str]:
@@ -105,32 +118,60 @@ def _of_adoption(story: Story) -> Iterator[str]:
         if (life, hook) not in adoptions:
             yield f"{hook} was running when life {life} began, and was not adopted"
     for life, hook in story.starts():
-        if (life, hook) in adoptions:
+        if (life, hook) in adoptions and not _made_way_for_itself(story, life, hook):
             yield f"{hook} was adopted by life {life}, and started again"
     if story.crash.death is Death.DAEMON:
         for run in _given_no_end(story):
             yield f"{run} went on when the daemon died, and was ended instead of adopted"
 
 
+def _made_way_for_itself(story: Story, life: int, hook: str) -> bool:
+    """Whether what this life adopted was a run for ``start``, and what it started one for what came then."""
+    runs, crash = [run for run in story.runs if run.hook == hook], story.crashed_at[life - 1]
+    adopted = [run for run in runs if run.started < crash][-1:]
+    started = [run for run in runs if run.started > crash][:1]
+    return all(map(_is_for_start, adopted)) and not any(map(_is_for_start, started))
+
+
 def _given_no_end(story: Story) -> Iterator[Run]:
-    """The runs that were killed, though the hook was then run again or called lost."""
+    """The runs that were killed, though the hook was then run again for the same or called lost."""
     (report,) = story.reports
     lost = {outcome.name for outcome in report.hooks if outcome.status == HookStatus.LOST}
-    last = {run.hook: run for run in story.runs}
-    return (run for run in story.runs if run.ended is None and (run != last[run.hook] or run.hook in lost))
+    last = {(run.hook, _is_for_start(run)): run for run in story.runs}
+    return (
+        run
+        for run in story.runs
+        if run.ended is None and (run != last[run.hook, _is_for_start(run)] or run.hook in lost)
+    )
 
 
 def _of_the_hook(story: Story, hook: Hook, report: DrainReport) -> Iterator[str]:
-    runs = [run for run in story.runs if run.hook == hook.name]
+    armed = [run for run in story.runs if run.hook == hook.name and _is_for_start(run)]
+    drained = [run for run in story.runs if run.hook == hook.name and not _is_for_start(run)]
     outcome = next((outcome for outcome in report.hooks if outcome.name == hook.name), None)
-    if not hook.rerun and len(runs) > 1:
-        yield f"{hook.name} has rerun = false and ran {len(runs)} times"
-    if len(runs) > 1 and not story.crashed_at:
-        yield f"{hook.name} ran {len(runs)} times without a crash"
-    if len(runs) > 1 + len(story.crashed_at):
-        yield f"{hook.name} ran {len(runs)} times"
-    if outcome is not None:
-        yield from _of_the_outcome(story, hook, runs, outcome)
+    for runs in (armed, drained):
+        if not hook.rerun and len(runs) > 1:
+            yield f"{hook.name} has rerun = false and ran {len(runs)} times for {runs[0].event}"
+        if len(runs) > 1 and not story.crashed_at:
+            yield f"{hook.name} ran {len(runs)} times for {runs[0].event} without a crash"
+        if len(runs) > 1 + len(story.crashed_at):
+            yield f"{hook.name} ran {len(runs)} times for {runs[0].event}"
+    if outcome is not None and story.scenario.event in hook.on and story.scenario.event != EventKind.START:
+        yield from _of_the_outcome(story, hook, drained, outcome)
+        yield from _of_the_arming(armed, drained, outcome)
+    elif outcome is not None:
+        yield from _of_the_outcome(story, hook, armed + drained, outcome)
+
+
+def _of_the_arming(armed: list[Run], drained: list[Run], outcome: HookReport) -> Iterator[str]:
+    """What was done for ``start`` is not said of what the drain was for, and not kept quiet either."""
+    tells = any(words in outcome.reason for words in (MAY_HAVE_RUN, RAN_FOR_START))
+    if outcome.status in NEVER_BEGAN and armed and not drained and not tells:
+        yield f"{outcome.name} is said to be {outcome.status}, and ran for start"
+    if RAN_FOR_START in outcome.reason and not armed:
+        yield f"{outcome.name} is said to have run for start, and did not"
+    if outcome.status == HookStatus.SUPERSEDED:
+        yield f"{outcome.name} is superseded by the event that it is for"
 
 
 def _of_the_outcome(story: Story, hook: Hook, runs: list[Run], outcome: HookReport) -> Iterator[str]:
@@ -166,6 +207,8 @@ def _over_at(run: Run, story: Story, report: DrainReport) -> float:
         return run.ended
     if run.pid in story.killed:
         return story.killed[run.pid]
+    if _is_for_start(run) and any(other.hook == run.hook and not _is_for_start(other) for other in story.runs):
+        return -math.inf  # the report is about the other run, which says so itself if this one was not over
     ended = next((hook.ended_at for hook in report.hooks if hook.name == run.hook), None)
     return math.inf if ended is None else _seconds(ended)
 

@@ -64,10 +64,12 @@ class Run:
     """One run of a hook, by its own word; times are those of the system's clock.
 
     Attributes:
+        event: what it was told.
         ended: None if it was killed.
     """
 
     hook: str
+    event: str
     pid: int
     started: float
     ended: float | None
@@ -229,8 +231,12 @@ class Instance:
         if not self._hooks_log.exists():
             return []
         lines = [line.split() for line in self._hooks_log.read_text().splitlines()]
-        ends = {int(pid): float(at) for _, what, at, pid in lines if what == "end"}
-        return [Run(name, int(pid), float(at), ends.get(int(pid))) for name, what, at, pid in lines if what == "start"]
+        ends = {int(pid): float(at) for _, what, at, pid, _ in lines if what == "end"}
+        return [
+            Run(name, event, int(pid), float(at), ends.get(int(pid)))
+            for name, what, at, pid, event in lines
+            if what == "start"
+        ]
 
     def _reports(self) -> list[DrainReport]:
         files = (self._directory / "state" / "reports").glob("*.json")

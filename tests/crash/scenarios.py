@@ -13,7 +13,7 @@ from spotwatch.simulate.service import MetadataService
 from tests.daemon.process import hook
 
 _PRELUDE = """
-say() { printf '%s %s %s %s\\n' "$SPOTWATCH_HOOK" "$1" "$(date +%s.%N)" $$ >> "$T/hooks.log"; }
+say() { printf '%s %s %s %s %s\\n' "$SPOTWATCH_HOOK" "$1" "$(date +%s.%N)" $$ "$SPOTWATCH_EVENT" >> "$T/hooks.log"; }
 work() { sleep "$1"; while [ -e "$T/hold" ]; do sleep 0.02; done; }
 exec 9> "$T/$SPOTWATCH_HOOK.lock"
 flock -n 9 || say beside-itself
@@ -22,7 +22,15 @@ flock -n 9 || say beside-itself
 STUBBORN = "trap '' TERM; setsid sleep 60 & say start; while :; do sleep 0.05; done"
 LEAVES_A_PROCESS_BEHIND = "setsid sleep 60 & say start; sleep 0.1; say end"
 
+WORKS_LONGER_FOR_START = """
+trap 'say end; exit 143' TERM
+say start
+if [ "$SPOTWATCH_EVENT" = start ]; then work 5; else work 0.1; fi
+say end
+"""
+
 BOTH = ("rebalance", "terminate")
+START_TOO = ("start", "terminate")
 
 
 def works(seconds: float, *, code: int = 0) -> str:
@@ -115,6 +123,8 @@ ARMING = Scenario(
     "arming",
     [
         actor("arm", works(5), stage=1, on=["start"]),
+        actor("ready", works(0.05), stage=1, on=START_TOO, rerun=False),
+        actor("both", WORKS_LONGER_FOR_START, stage=1, on=START_TOO),
         actor("armed", works(0.05), stage=2, on=["start"]),
         actor("drain", works(0.1), stage=1),
         actor("once", works(0.1), stage=2, rerun=False),

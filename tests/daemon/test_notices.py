@@ -143,6 +143,30 @@ def test_a_notice_upgrades_a_rebalance_drain_and_repeats_nothing(tmp_path: Path)
     assert daemon.reports == [f"{report.drain}.json"]
 
 
+def test_a_start_hook_that_a_rebalance_recommendation_has_ended_runs_for_the_notice_that_follows(
+    tmp_path: Path,
+) -> None:
+    keep = hook("keep", f'{COUNT}; [ "$SPOTWATCH_EVENT" = start ] && {{ {GATE}; }}; true', on=["start", "terminate"])
+    with MetadataService() as service, DaemonProcess(tmp_path, keep, endpoint=service.url) as daemon:
+        daemon.written("at-the-gate")
+        service.recommend_rebalance(from_now(0))
+        assert statuses(daemon.report("rebalance")) == {"keep": "superseded"}
+        service.interrupt("terminate", from_now(60))
+        report = daemon.report("terminate")
+    assert (tmp_path / "keep").read_text().split() == ["start", "terminate"]
+    assert (statuses(report), report.verdict) == ({"keep": "succeeded"}, "drained")
+
+
+def test_a_hook_that_has_run_for_start_runs_for_a_notice_that_comes_before_the_others_have(tmp_path: Path) -> None:
+    hooks = hook("keep", COUNT, on=["start", "terminate"], rerun=False), hook("gate", GATE, on=["start"], stage=99)
+    with MetadataService() as service, DaemonProcess(tmp_path, *hooks, endpoint=service.url) as daemon:
+        daemon.written("at-the-gate")
+        service.interrupt("terminate", from_now(60))
+        report = daemon.report("terminate")
+    assert (tmp_path / "keep").read_text().split() == ["start", "terminate"]
+    assert statuses(report) == {"keep": "succeeded", "gate": "superseded"}
+
+
 def test_a_second_notice_with_a_closer_time_moves_the_deadline_of_the_drain(tmp_path: Path) -> None:
     with MetadataService() as service, DaemonProcess(tmp_path, hook("gate", GATE), endpoint=service.url) as daemon:
         service.interrupt("terminate", from_now(90))

@@ -5,6 +5,7 @@ say how the hooks behave.
 """
 
 from bisect import insort
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -146,7 +147,8 @@ class Driver:
     lateness: Sequence[float] = ()
     check: Callable[[Step], None] = lambda _: None
     steps: list[Step] = field(default_factory=list)
-    _due: list[tuple[float, Happening]] = field(default_factory=list)
+    _due: list[tuple[float, Happening, int]] = field(default_factory=list)
+    _runs: Counter[str] = field(default_factory=Counter)
 
     def run(self, begin: float = 0.0, *, at_most: int = 500) -> list[Step]:
         """Drive until the drain has finished and the script is played; what was stepped.
@@ -164,12 +166,13 @@ class Driver:
             if wakeup is not None and (not self._due or wakeup < self._due[0][0]):
                 self._step(TimePassed(), max(now, wakeup + next(late, 0.0)))
             else:
-                when, happening = self._due.pop(0)
-                self._step(happening, max(now, when))
+                when, happening, run = self._due.pop(0)
+                if not isinstance(happening, HookEnded) or run == self._runs[happening.hook]:
+                    self._step(happening, max(now, when))
         return self.steps
 
-    def _expect(self, when: float, happening: Happening) -> None:
-        insort(self._due, (when, happening), key=itemgetter(0))
+    def _expect(self, when: float, happening: Happening, run: int = 0) -> None:
+        insort(self._due, (when, happening, run), key=itemgetter(0))
 
     def _step(self, happening: Happening, now: float) -> None:
         orders = self.drain.step(happening, now)
@@ -181,6 +184,7 @@ class Driver:
     def _carry_out(self, order: Order, now: float) -> None:
         match order:
             case StartHook(hook):
+                self._runs[hook.name] += 1
                 behaviour = self._behaviour(hook.name)
                 if not behaviour.startable:
                     self._expect(now, HookNotStarted(hook.name, "no such file"))
@@ -195,9 +199,9 @@ class Driver:
                 self._end(name, now + DYING_SECONDS, None, SIGKILL)
 
     def _end(self, name: str, when: float, exit_code: int | None, signal: int | None) -> None:
-        """A hook may be told to end more than once; the machine has to ignore all ends but the first."""
+        """A run may be told to end more than once; the machine has to ignore all ends but the first."""
         if self._behaviour(name).reaped:
-            self._expect(when, HookEnded(name, exit_code, signal))
+            self._expect(when, HookEnded(name, exit_code, signal), self._runs[name])
 
     def _behaviour(self, name: str) -> Behaviour:
         return self.behaviours.get(name, Behaviour())

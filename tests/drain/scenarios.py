@@ -83,9 +83,11 @@ def happenings(draw: st.DrawFn) -> tuple[float, Happening]:
 @st.composite
 def scenarios(draw: st.DrawFn, lateness: st.SearchStrategy[tuple[float, ...]] = NEVER_LATE) -> Scenario:
     """A drain of 0 to 8 hooks, disturbed up to five times."""
-    kind = draw(KINDS)
+    kind = draw(KINDS | st.just(EventKind.START))
     drawn = draw(st.lists(HOOKS, max_size=8))
-    hooks = tuple(replace(hook, name=f"hook-{number}") for number, hook in enumerate(drawn))
+    # An instance that is being armed has hooks for that, and many of them are for what follows, too.
+    armed = {kind} if kind is EventKind.START and drawn and draw(st.booleans()) else set()
+    hooks = tuple(replace(hook, name=f"hook-{number}", on=hook.on | armed) for number, hook in enumerate(drawn))
     return Scenario(
         event=make_event(kind, draw(LEFT)),
         hooks=hooks,

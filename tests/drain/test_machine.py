@@ -1,6 +1,7 @@
 """The drain machine, one promise at a time. Times are seconds since the notice; see `Bench` for the words."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -518,11 +519,181 @@ def test_arming_hooks_do_not_eat_the_reserves_of_any_stage() -> None:
     assert bench.run_out(until=7) == ["5.5 kill arm", "6 start disarm 7.5"]
 
 
-def test_a_hook_for_start_and_for_the_stronger_event_is_left_running() -> None:
-    bench = Bench(hook("both", on="start terminate"), hook("b"), kind="start")
-    bench.step(0)
-    assert bench.come(5, "terminate", 100) == ["start b 97.5"]
-    assert bench.drain.running == ["both", "b"]
+class TestWhatAHookDidForStartCountsForStartOnly:
+    """It was told so; the stronger event that it is for as well finds it as if it had never run."""
+
+    def test_one_that_has_run_is_run_for_the_stronger_event(self) -> None:
+        bench = self.bench(hook("arm", on="start"))
+        bench.end(1, "both")
+        assert bench.come(5, "terminate", 100) == ["term arm"]
+        assert bench.end(6, "arm", None, 15) == ["start both 96.5"]
+        bench.end(7, "both")
+        assert bench.statuses == {"both": "succeeded", "arm": "superseded"}
+        assert bench.drain.finished_at == 7
+
+    @pytest.mark.parametrize("exit_code", [0, 1])
+    def test_however_it_ended(self, exit_code: int) -> None:
+        bench = self.bench(hook("arm", on="start"), timeout=2.0)
+        if exit_code:
+            bench.end(1, "both", exit_code)
+        else:
+            bench.run_out(until=5)
+        bench.come(5, "terminate", 100)
+        if not exit_code:
+            bench.end(5, "both", None, 9)
+        assert bench.end(6, "arm", None, 15) == ["start both 2"]
+
+    def test_one_that_could_not_be_started_is_tried_for_the_stronger_event(self) -> None:
+        bench = self.bench(hook("arm", on="start"))
+        bench.step(0, HookNotStarted("both", "not mounted yet"))
+        bench.come(5, "terminate", 100)
+        assert bench.end(6, "arm", None, 15) == ["start both 96.5"]
+
+    def test_one_that_still_runs_is_ended_first_and_then_run(self) -> None:
+        bench = self.bench(hook("b"))
+        assert bench.come(5, "terminate", 100) == ["term both"]
+        assert bench.end(6, "both", None, 15) == ["start both 96.5", "start b 96.5"]
+        bench.end(7, "both")
+        assert bench.statuses == {"both": "succeeded"}
+
+    def test_one_that_is_killed_first_is_run_when_its_end_is_seen(self) -> None:
+        bench = self.bench()
+        bench.come(5, "terminate", 100)
+        assert bench.step(7) == ["kill both"]
+        assert bench.end(7.125, "both", None, 9) == ["start both 95.375"]
+
+    def test_one_that_a_weaker_event_has_superseded_is_run_for_the_stronger(self) -> None:
+        """The volume with the logs is kept, though a rebalance recommendation came in between."""
+        bench = self.bench()
+        assert bench.come(5, "rebalance", 600) == ["term both"]
+        bench.end(6, "both", None, 15)
+        assert (bench.statuses, bench.drain.finished_at) == ({"both": "superseded"}, 6)
+        assert bench.come(9, "terminate", 100) == ["start both 97.5"]
+        assert (bench.drain.running, bench.drain.finished_at) == (["both"], None)
+
+    def test_one_that_is_being_ended_at_the_stronger_event_is_run_when_its_end_is_seen(self) -> None:
+        bench = self.bench()
+        bench.come(5, "rebalance", 600)
+        assert bench.come(6, "terminate", 100) == []
+        assert bench.end(6.5, "both", None, 15) == ["start both 97"]
+
+    def test_one_that_the_event_after_is_not_for_stays_superseded(self) -> None:
+        bench = Bench(hook("both", on="start rebalance"), kind="start")
+        bench.step(0)
+        bench.come(5, "rebalance", 600)
+        bench.come(6, "terminate", 100)
+        assert bench.end(6.5, "both", None, 15) == []
+        assert (bench.statuses, bench.drain.finished_at) == ({"both": "superseded"}, 6.5)
+
+    def test_its_rerun_is_about_the_daemons_death_only(self) -> None:
+        bench = self.bench(rerun=False)
+        bench.come(5, "terminate", 100)
+        assert bench.end(6, "both", None, 15) == ["start both 96.5"]
+
+    def test_one_that_is_lost_with_the_daemon_while_it_is_ended_is_run(self) -> None:
+        bench = self.bench(rerun=False)
+        bench.come(5, "terminate", 100)
+        assert bench.step(6, HookLost("both")) == ["start both 96.5"]
+
+    def test_one_that_was_lost_at_the_start_is_run(self) -> None:
+        bench = self.bench(rerun=False)
+        bench.step(5, HookLost("both"))
+        assert bench.statuses == {"both": "lost"}
+        assert bench.come(6, "terminate", 100) == ["start both 97.5"]
+
+    def test_it_runs_for_all_stronger_events_once(self) -> None:
+        bench = Bench(hook("both", on="start rebalance terminate"), kind="start")
+        bench.step(0)
+        bench.come(5, "rebalance", 600)
+        assert bench.end(6, "both", None, 15) == ["start both 596.5"]
+        assert bench.come(7, "terminate", 100) == []
+        bench.end(8, "both")
+        assert (bench.statuses, bench.drain.finished_at) == ({"both": "succeeded"}, 8)
+
+    def test_it_keeps_its_stage_and_its_reserve(self) -> None:
+        bench = Bench(hook("both", 20, on="start terminate", reserve=10.0), hook("first", 10), kind="start")
+        bench.step(0)
+        bench.come(5, "terminate", 100)
+        assert bench.end(5, "both", None, 15) == ["start first 85"]
+        assert bench.end(6, "first") == ["start both 96.5"]
+
+    def test_it_is_not_run_while_its_first_run_may_be_alive_and_has_failed_then(self) -> None:
+        bench = self.bench(hook("b", 20))
+        bench.come(5, "terminate", 100)
+        assert bench.run_out(until=8) == ["7 kill both", "7.5 start b 95"]
+        assert (bench.outcome("both").status, bench.outcome("both").reason) == (
+            HookStatus.KILLED,
+            f"{NOT_SEEN}, so it was not run for terminate",
+        )
+        bench.end(9, "b")
+        assert (bench.drain.finished_at, bench.drain.unseen) == (9, ["both"])
+
+    def test_if_that_ends_at_last_it_is_run_even_if_the_drain_had_finished(self) -> None:
+        bench = self.bench()
+        bench.come(5, "terminate", 100)
+        bench.run_out(until=8)
+        assert bench.drain.finished_at == 7.5
+        assert bench.end(30, "both", None, 9) == ["start both 72.5"]
+        assert (bench.drain.running, bench.drain.unseen) == (["both"], [])
+        bench.end(31, "both")
+        assert (bench.statuses, bench.drain.finished_at) == ({"both": "succeeded"}, 31)
+
+    def test_one_that_did_not_die_under_a_weaker_event_is_no_success_of_the_stronger(self) -> None:
+        bench = self.bench()
+        bench.come(5, "rebalance", 600)
+        bench.run_out(until=9)
+        assert bench.statuses == {"both": "superseded"}
+        assert bench.come(9, "terminate", 100) == []
+        assert bench.statuses == {"both": "killed"}
+        assert bench.end(10, "both", None, 9) == ["start both 96.5"]
+
+    def test_told_to_stop_it_is_not_run(self) -> None:
+        bench = self.bench()
+        bench.come(5, "terminate", 100)
+        bench.step(6, StopAsked())
+        assert bench.end(6.5, "both", None, 15) == []
+        assert (bench.outcome("both").status, bench.outcome("both").reason) == (
+            HookStatus.CANCELED,
+            "the daemon was told to stop; it ran for start",
+        )
+
+    def test_for_a_withdrawn_event_it_is_not_run(self) -> None:
+        bench = Bench(hook("both", on="start maintenance"), kind="start")
+        bench.step(0)
+        bench.come(5, "maintenance", 600)
+        bench.step(6, EventWithdrawn(EventKind.MAINTENANCE))
+        assert bench.end(6.5, "both", None, 15) == []
+        assert (bench.outcome("both").status, bench.outcome("both").reason) == (
+            HookStatus.CANCELED,
+            "the maintenance event was withdrawn; it ran for start",
+        )
+
+    def test_if_there_is_no_time_for_it_the_report_says_that_it_ran_for_start(self) -> None:
+        bench = self.bench(hook("last", 20, reserve=60.0))
+        bench.end(1, "both")
+        bench.come(5, "terminate", 50)
+        assert bench.outcome("both").status is HookStatus.GIVEN_UP
+        assert bench.outcome("both").reason == "50 s left, and later stages have 62.5 s reserved; it ran for start"
+
+    def test_its_end_gives_no_other_hook_a_second_chance(self) -> None:
+        bench = Bench(
+            hook("both", 30, on="start terminate"),
+            hook("long", 10, start_before=1.0),
+            hook("fails", 10),
+            hook("after", 20, reserve=1.0),
+            kind="start",
+        )
+        bench.step(0)
+        bench.come(5, "terminate", 100)
+        assert bench.statuses == {"long": "given-up"}
+        assert bench.end(6, "both", None, 15) == ["start fails 93"]
+        assert bench.statuses == {"long": "given-up"}
+
+    def bench(self, *others: Hook, **settings: Any) -> Bench:
+        """A drain that arms the instance, with a hook that is for terminate, too."""
+        bench = Bench(hook("both", on="start terminate", **settings), *others, kind="start", seconds=300)
+        bench.step(0)
+        return bench
 
 
 # Withdrawals

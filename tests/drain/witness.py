@@ -5,10 +5,21 @@ only what everyone may read (`outcomes`, `wakeup`, `finished_at`, `history`). Wh
 reckoned anew from the settings, in the words of the machine's docstring.
 """
 
+from dataclasses import replace
+
 from spotwatch.core.event import Event, EventKind
 from spotwatch.core.hook import FAILURES, Hook, HookOutcome, HookStatus, OnFailure
 from spotwatch.drain.machine import Drain, Effect
-from spotwatch.drain.orders import EventCame, EventWithdrawn, HookEnded, KillHook, StartHook, StopAsked, TerminateHook
+from spotwatch.drain.orders import (
+    EventCame,
+    EventWithdrawn,
+    HookEnded,
+    HookNotStarted,
+    KillHook,
+    StartHook,
+    StopAsked,
+    TerminateHook,
+)
 from tests.drain.driver import Step
 from tests.drain.scenarios import Scenario
 
@@ -40,7 +51,11 @@ class Witness:
         self.started: dict[str, float] = {}
         self.termed: dict[str, float] = {}
         self.killed: dict[str, float] = {}
+        self.told: dict[str, EventKind] = {}
+        self.gone: set[str] = set()
         self.opposed: set[str] = set()
+        self.cut_off: set[str] = set()
+        self.renewed: set[str] = set()
         self.promised: dict[str, float] = {}
         self.outcomes: dict[str, HookOutcome] = {}
         self.news: list[HookOutcome] = []
@@ -49,6 +64,7 @@ class Witness:
     def check(self, step: Step) -> None:
         """Take a step into the books, then hold it to every promise."""
         before = dict(self.outcomes)
+        self.renewed = set()
         self._note(step)
         self._orders_make_sense(step)
         self._stages_are_kept_apart(step)
@@ -60,7 +76,7 @@ class Witness:
         self._finished_means_finished(step)
         self._the_loop_does_not_spin(step)
         self._nobody_waits_without_need(step)
-        self._withdrawn_and_ruled_out_hooks_are_settled(step)
+        self._withdrawn_and_ruled_out_hooks_are_settled()
         if self.punctual:
             self._patience_has_its_ends(step)
             self._limits_are_kept(step)
@@ -76,7 +92,9 @@ class Witness:
                 self.withdrawn = True
             case StopAsked():
                 self.stopped = True
-        self.news = [outcome for outcome in self.drain.outcomes if self.outcomes.get(outcome.hook) != outcome]
+            case HookEnded(name, _, _) | HookNotStarted(name, _) if name in self.started and name not in self.gone:
+                self._note_end(name, step)
+        self.news = [outcome for outcome in self.drain.outcomes if self._is_news(outcome)]
         self.outcomes = {outcome.hook: outcome for outcome in self.drain.outcomes}
 
     def _note_event(self, event: Event, now: float) -> None:
@@ -87,12 +105,52 @@ class Witness:
             return
         self.effects.append(Effect.UPGRADED if stronger else Effect.MOVED)
         if stronger:
-            if self.event.kind is EventKind.START:
-                self.opposed = {name for name in self._alive() if event.kind not in self.hooks[name].on}
+            if event.kind is not EventKind.START:
+                opposed = {name for name in self._alive() if self.told[name] is EventKind.START}
+                self.cut_off |= opposed - self.termed.keys()
+                self.opposed |= opposed
             self.event, self.withdrawn = event, False
             self.kinds.add(event.kind)
+            for name in self.gone & self.outcomes.keys():
+                self._renew(name)
         self.deadline = event.deadline
         self._deal_out(now)
+
+    def _note_end(self, name: str, step: Step) -> None:
+        """A hook is gone for certain; only now may it be started for what its run was not for."""
+        if isinstance(step.happening, HookNotStarted):
+            if name in self.outcomes:
+                return  # too late: it counts as started
+            self.cut_off.discard(name)
+        self.gone.add(name)
+        self._renew(name)
+        if name in self.renewed:
+            self._deal_out(step.now)
+
+    def _renew(self, name: str) -> None:
+        """Forget the run of a hook that is gone, if the event asks for another: this, and nothing else, is one more."""
+        if self.event.kind in self.hooks[name].on and self._ran_for_nothing(name):
+            self.renewed.add(name)
+            for book in (self.started, self.termed, self.killed, self.told, self.outcomes):
+                book.pop(name, None)
+            for names in (self.gone, self.opposed, self.cut_off):
+                names.discard(name)
+
+    def _ran_for_nothing(self, name: str) -> bool:
+        """What it did for ``start`` is nothing to a stronger event, and what was cut off to make way nothing at all."""
+        only_armed = self.told[name] is EventKind.START and self.event.kind is not EventKind.START
+        return only_armed or name in self.cut_off
+
+    def _is_news(self, outcome: HookOutcome) -> bool:
+        """Whether it was not there before; that one may be alive is no news when it turns out to fail an event."""
+        before = self.outcomes.get(outcome.hook)
+        return before != outcome and not (before and self._fails(before, outcome))
+
+    def _fails(self, before: HookOutcome, outcome: HookOutcome) -> bool:
+        """Whether a hook whose end nobody has seen is now called killed, since it cannot be run for the event."""
+        name, reason = outcome.hook, f"its end was not seen after SIGKILL, so it was not run for {self.event.kind}"
+        may_be_alive = name in self.killed and name not in self.gone and self._ran_for_nothing(name)
+        return may_be_alive and outcome == replace(before, status=HookStatus.KILLED, reason=reason)
 
     def _deal_out(self, now: float) -> None:
         """Note the reserves that the time left can hold; the rest cannot be promised."""
@@ -133,14 +191,14 @@ class Witness:
     # The promises
 
     def _orders_make_sense(self, step: Step) -> None:
-        """No hook is started, sent SIGTERM or sent SIGKILL twice, nor out of this order."""
+        """No run of a hook is started, sent SIGTERM or sent SIGKILL twice, nor out of this order."""
         for order in step.orders:
             match order:
                 case StartHook(hook, allowed):
                     assert hook.name not in self.started, f"{hook.name} is started twice"
                     assert hook in self._members()
                     assert allowed >= 0
-                    self.started[hook.name] = step.now
+                    self.started[hook.name], self.told[hook.name] = step.now, self.event.kind
                 case TerminateHook(name):
                     assert name in self.started
                     assert name not in self.termed
@@ -158,12 +216,19 @@ class Witness:
             assert set(lower) <= self.outcomes.keys(), f"{hook.name} did not wait for {lower}"
 
     def _what_is_done_stays_done(self, before: dict[str, HookOutcome]) -> None:
-        """An outcome changes only if the hook never began and a stronger event gives it another chance."""
+        """An outcome changes only if the hook never began and a stronger event gives it another chance.
+
+        Or if there is one more run to come, since the last was for ``start``, or cannot be as that one does not die.
+        """
         for name, outcome in before.items():
-            if self.outcomes.get(name) != outcome:
+            now = self.outcomes.get(name)
+            if now != outcome and name not in self.renewed and not (now and self._fails(outcome, now)):
                 assert outcome.status in NEVER_BEGAN
                 assert outcome.started_at is None
                 assert self.effects[-1] is Effect.UPGRADED
+        for name, outcome in self.outcomes.items():
+            superseded_by_itself = outcome.status is HookStatus.SUPERSEDED and self.event.kind in self.hooks[name].on
+            assert not superseded_by_itself, f"{name} is for {self.event.kind} and is called superseded"
 
     def _effects_are_as_told(self) -> None:
         assert [effect for _, effect in self.drain.history] == self.effects
@@ -189,7 +254,7 @@ class Witness:
             assert (outcome.status is HookStatus.KILLED) <= (name in self.killed)
             assert (outcome.status in {HookStatus.SUCCEEDED, HookStatus.FAILED}) <= (name not in self.termed)
         if isinstance(step.happening, HookEnded):
-            assert step.happening.hook in self.outcomes
+            assert step.happening.hook in self.renewed or step.happening.hook not in self._alive()
 
     def _finished_means_finished(self, step: Step) -> None:
         over = all(hook.name in self.outcomes for hook in self._members())
@@ -212,12 +277,12 @@ class Witness:
                 assert hook.start_before is not None, f"{hook.name} could have started"
                 assert step.now < self.deadline - hook.start_before
 
-    def _withdrawn_and_ruled_out_hooks_are_settled(self, step: Step) -> None:
+    def _withdrawn_and_ruled_out_hooks_are_settled(self) -> None:
         for hook in self._pending():
             assert self.event.kind in hook.on, f"{hook.name} is not for {self.event.kind}"
             assert hook.always or not self._ruling_out(hook), f"{hook.name} is pending after a stopping failure"
-        if isinstance(step.happening, EventWithdrawn) and step.happening.kind is self.event.kind:
-            assert self.event.kind.is_interruption or not self._pending()
+        if self.withdrawn or self.stopped:
+            assert not self._pending()
         for outcome in self.news:
             if outcome.status is HookStatus.SKIPPED:
                 assert not self.hooks[outcome.hook].always
