@@ -57,7 +57,9 @@ def sweep(rig: Rig, work: Callable[[Rig, Points], None], step: int, *, shown: fl
     tried = 0
     for point in range(1, points + 1, step):
         prepared(rig, work)
-        assert ended_at(rig, point, work), point
+        if not ended_at(rig, point, work):
+            assert shown, point  # only where there are waits, which are random, the number of looks is, too
+            break
         work(rig, Points())
         assert rig.state() == expected, f"ended at point {point} of {points}"
         if work is apply:
