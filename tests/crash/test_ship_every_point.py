@@ -102,6 +102,7 @@ def test_it_survives_death_at_every_point(
     told(trial([Crash(n, end, elsewhere) for n in points(trial)]), capsys)
 
 
+@pytest.mark.exhaustive
 def test_a_worker_that_wakes_up_after_another_has_taken_over_does_no_harm(
     trial: Trial, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,7 +39,7 @@ exec sleep 60
 """
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.exhaustive,
     pytest.mark.root,
     needs_images,
     pytest.mark.skipif(

@@ -63,6 +63,7 @@ def _passes_everywhere(plan: Plan, folder: Path) -> None:
 @pytest.mark.parametrize("vcpus", [200, 1_000, 10_000])
 @pytest.mark.parametrize("instance_class", ["c", "m", "r"])
 @pytest.mark.parametrize("region", _regions())
+@pytest.mark.exhaustive
 def test_every_format_takes_a_spread_over_what_the_region_offers(
     region: str, instance_class: str, vcpus: int, tmp_path: Path
 ) -> None:
