@@ -52,7 +52,7 @@ def run_worker(
     """
     until = _now() + limit
     with _started(argv, pass_fds, kill_seconds) as (process, pidfd):
-        while not _ended(pidfd, every):
+        while not _ended(pidfd, max(0.0, min(every, until - _now()))):
             if _now() >= until:
                 raise WorkerFailed(
                     f"it was stopped: it had not ended after {format_duration(limit)}",

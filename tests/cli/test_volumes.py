@@ -269,7 +269,8 @@ class TestTrouble:
         monkeypatch.delenv("AWS_DEFAULT_REGION")
         code, _, err = main("volumes")
         assert code == 69
-        assert "no region is configured" in err
+        assert "You must specify a region" in err
+        assert "set AWS_REGION" in err
         assert cloud.aws.calls == []
 
     @pytest.mark.parametrize(
