@@ -1,6 +1,18 @@
 """A container with a real systemd, and spotwatch in it as an operator has it (tests/systemd); and commands by words."""
 
-from tests.cli.conftest import main
-from tests.systemd.conftest import container, spotwatch
+from collections.abc import Iterator
 
-__all__ = ["container", "main", "spotwatch"]
+import pytest
+
+from tests.cli.conftest import main
+from tests.recipes.machine import Machine, machine_of
+from tests.systemd.conftest import container, spotwatch
+from tests.systemd.installed import Installed
+
+__all__ = ["container", "machine", "main", "spotwatch"]
+
+
+@pytest.fixture
+def machine(spotwatch: Installed) -> Iterator[Machine]:  # noqa: F811 - the fixture's name is how pytest hands it over
+    with machine_of(spotwatch) as machine:
+        yield machine
