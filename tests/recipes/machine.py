@@ -112,6 +112,11 @@ class Machine:
 
     # The daemon
 
+    def start(self) -> dict[str, str]:
+        """Start it, and wait until its hooks for the start are over; what became of them."""
+        self.spotwatch.start()
+        return self.statuses("start")
+
     def announce(self, seconds: int = 100) -> None:
         """The notice comes."""
         self.spotwatch.announce(f"terminate {seconds}s")

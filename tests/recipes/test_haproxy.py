@@ -62,8 +62,7 @@ def served_by(machine: Machine, requests: int) -> set[str]:
 
 def test_no_new_request_comes_while_those_under_way_are_waited_for_and_it_returns(balanced: Machine) -> None:
     balanced.follow(recipes()["HAProxy on another machine"])
-    balanced.spotwatch.start()
-    assert balanced.statuses("start") == {"return-to-haproxy": "succeeded"}
+    assert balanced.start() == {"return-to-haproxy": "succeeded"}
     slow = [balanced.request(f"{URL}/6") for _ in range(2)]
     balanced.announce()
     balanced.wait_for_output("leave-haproxy", "app/one: drain")
@@ -89,7 +88,7 @@ def test_what_haproxy_refuses_is_a_failure(balanced: Machine, change: tuple[str,
     balanced.container.write("/etc/haproxy/haproxy.cfg", CONFIGURATION.replace(*change))
     balanced.systemctl("restart", "haproxy.service")
     balanced.follow(recipes()["HAProxy on another machine"])
-    balanced.spotwatch.start()
+    balanced.start()
     balanced.announce()
     assert balanced.statuses("terminate") == {"leave-haproxy": "failed"}
     assert says in balanced.output("leave-haproxy")
@@ -97,8 +96,7 @@ def test_what_haproxy_refuses_is_a_failure(balanced: Machine, change: tuple[str,
 
 def test_a_haproxy_of_its_own_finishes_its_requests_and_refuses_new_ones(balanced: Machine) -> None:
     balanced.follow(recipes()["HAProxy on the instance"])
-    balanced.spotwatch.start()
-    assert balanced.statuses("start") == {"start-haproxy": "succeeded"}
+    assert balanced.start() == {"start-haproxy": "succeeded"}
     slow = balanced.request(f"{URL}/4")
     balanced.announce()
     balanced.wait_for_hook("stop-haproxy")

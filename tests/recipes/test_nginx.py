@@ -47,8 +47,7 @@ def served(machine: Machine) -> Machine:
 
 def test_the_health_check_fails_first_then_requests_end_and_new_ones_are_refused(served: Machine) -> None:
     served.follow(RECIPE)
-    served.spotwatch.start()
-    assert served.statuses("start") == {"start-nginx": "succeeded"}
+    assert served.start() == {"start-nginx": "succeeded"}
     assert served.ask(f"{URL}/healthz")[0] == 200
     slow = served.request(f"{URL}/20")
     served.announce()

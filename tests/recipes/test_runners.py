@@ -5,11 +5,11 @@ with the one that the product installs.
 """
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.recipes.certificate import make_certificate
 from tests.recipes.machine import Machine, needs
 from tests.recipes.recipe import recipes
 from tests.systemd.container import missing, wait_for
@@ -67,8 +67,7 @@ def gitlab(machine: Machine) -> Jobs:
 
 
 def test_gitlab_s_jobs_are_finished_no_more_are_taken_and_it_returns(machine: Machine, gitlab: Jobs) -> None:
-    machine.spotwatch.start()
-    assert machine.statuses("start") == {"start-gitlab-runner": "succeeded"}
+    assert machine.start() == {"start-gitlab-runner": "succeeded"}
     gitlab.put("job-1", "5")
     gitlab.wait_for("job-1 taken")
     machine.announce()
@@ -83,7 +82,7 @@ def test_gitlab_s_jobs_are_finished_no_more_are_taken_and_it_returns(machine: Ma
 
 
 def test_gitlab_s_jobs_that_take_too_long_fail_while_the_runner_can_say_so(machine: Machine, gitlab: Jobs) -> None:
-    machine.spotwatch.start()
+    machine.start()
     gitlab.put("job-1", "600")
     gitlab.wait_for("job-1 taken")
     machine.announce(40)
@@ -101,21 +100,10 @@ def test_gitlab_s_own_unit_would_abort_the_jobs(machine: Machine, gitlab: Jobs) 
     assert not gitlab.told("job-1 success")
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for api.github.com that nobody else trusts, and its key."""
-    directory = tmp_path_factory.mktemp("certificate")
-    cert, key = directory / "cert.pem", directory / "key.pem"
-    words = ["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-subj", "/CN=test", "-days", "1"]
-    words += ["-addext", "subjectAltName=DNS:api.github.com", "-keyout", str(key), "-out", str(cert)]
-    subprocess.run(words, check=True, capture_output=True)
-    return cert, key
-
-
 @pytest.fixture
-def github(machine: Machine, certificate: tuple[Path, Path]) -> Jobs:
+def github(machine: Machine, tmp_path: Path) -> Jobs:
     jobs = Jobs(machine)
-    container, (cert, key) = machine.container, certificate
+    container, (cert, key) = machine.container, make_certificate(tmp_path, "DNS:api.github.com")
     container.write("/etc/hosts", "127.0.0.1 localhost api.github.com\n")
     container.write("/etc/ssl/certs/ca-certificates.crt", cert.read_text())
     container.write("/etc/spotwatch/github.header", f"Authorization: Bearer {TOKEN}\n", 0o600)
@@ -141,8 +129,7 @@ HOOKS = ("hide-github-runner", "finish-github-job", "stop-github-runner")
 
 
 def test_github_s_job_is_finished_no_more_are_taken_and_it_returns(machine: Machine, github: Jobs) -> None:
-    machine.spotwatch.start()
-    assert machine.statuses("start") == {"start-github-runner": "succeeded"}
+    assert machine.start() == {"start-github-runner": "succeeded"}
     github.put("job-1", "spot 8")
     github.wait_for("job-1 taken")
     machine.announce()
@@ -160,8 +147,7 @@ def test_github_s_job_is_finished_no_more_are_taken_and_it_returns(machine: Mach
 def test_github_s_job_that_takes_too_long_is_cancelled_while_the_runner_can_say_so(
     machine: Machine, github: Jobs
 ) -> None:
-    machine.spotwatch.start()
-    machine.report("start")
+    machine.start()
     github.put("job-1", "build 600")
     github.wait_for("job-1 taken")
     machine.announce(50)
@@ -173,8 +159,7 @@ def test_github_s_job_that_takes_too_long_is_cancelled_while_the_runner_can_say_
 def test_a_token_that_github_refuses_is_told_and_the_job_is_waited_for_all_the_same(
     machine: Machine, github: Jobs
 ) -> None:
-    machine.spotwatch.start()
-    machine.report("start")
+    machine.start()
     machine.container.write("/etc/spotwatch/github.header", "Authorization: Bearer of somebody else\n")
     github.put("job-1", "spot 2")
     github.wait_for("job-1 taken")
