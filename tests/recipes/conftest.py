@@ -13,6 +13,6 @@ __all__ = ["container", "machine", "main", "spotwatch"]
 
 
 @pytest.fixture
-def machine(spotwatch: Installed) -> Iterator[Machine]:  # noqa: F811 - the fixture's name is how pytest hands it over
+def machine(spotwatch: Installed) -> Iterator[Machine]:
     with machine_of(spotwatch) as machine:
         yield machine

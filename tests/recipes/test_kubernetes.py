@@ -1,4 +1,4 @@
-"""Kubernetes: a real kubectl; a small API server in the place of the real one, which allows what the page's role does."""
+"""Kubernetes: a real kubectl. In place of the API server a small one, which allows what the page's role allows."""
 
 import json
 from pathlib import Path

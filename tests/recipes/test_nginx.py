@@ -35,7 +35,7 @@ http {{
 
 @pytest.fixture
 def served(machine: Machine) -> Machine:
-    """nginx in front of a slow server."""
+    """The real nginx in front of a slow server."""
     machine.start_service("app", machine.double("slow_server"), "app", "127.0.0.1", "8081")
     machine.container.run("mkdir", "-p", "/var/log/nginx", "/var/lib/nginx")
     machine.container.run("rm", "-f", "/run/leaving")

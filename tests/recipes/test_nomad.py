@@ -21,8 +21,16 @@ class Node:
 
     def __init__(self, machine: Machine, **allocations: float) -> None:
         self._file = machine.container.path("/var/lib/nomad-double.json")
-        state = {"allocations": allocations, "drained": None, "eligible": True, "token": "secret", "forced": []}
-        self.write({**state, "refusals": 0})
+        self.write(
+            {
+                "allocations": allocations,
+                "drained": None,
+                "eligible": True,
+                "token": "secret",
+                "forced": [],
+                "refusals": 0,
+            }
+        )
 
     def write(self, state: dict[str, Any]) -> None:
         self._file.write_text(json.dumps(state))

@@ -48,7 +48,7 @@ class Agent(BaseHTTPRequestHandler):
 
 def put(path: str) -> int:
     token = Path(os.environ["CONSUL_HTTP_TOKEN_FILE"]).read_text().strip()
-    request = urllib.request.Request(  # noqa: S310 - our own agent
+    request = urllib.request.Request(
         f"http://{ADDRESS[0]}:{ADDRESS[1]}{path}", method="PUT", headers={"X-Consul-Token": token}
     )
     try:

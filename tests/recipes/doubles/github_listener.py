@@ -1,8 +1,8 @@
 """What the listener of GitHub's runner does, as far as its end goes: ``Runner.Listener DIRECTORY``.
 
-A file in DIRECTORY/queue is a job, with the label that it asks for and the seconds that it takes. GitHub gives it to the
-runner if DIRECTORY/labels has the label; a worker of its own runs it, one job at a time. SIGINT: the job is cancelled,
-and the listener ends. What becomes of a job goes to DIRECTORY/log.
+A file in DIRECTORY/queue is a job, with the label that it asks for and the seconds that it takes. GitHub gives it to
+the runner if DIRECTORY/labels has the label; a worker of its own runs it, one job at a time. SIGINT: the job is
+cancelled, and the listener ends. What becomes of a job goes to DIRECTORY/log.
 """
 
 import json

@@ -141,9 +141,10 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"null")
         verb = self.command.lower()
+        if self.headers["Authorization"] != f"Bearer {TOKEN}":
+            self._answer(401, status(401, "Unauthorized"))
+            return
         try:
-            if self.headers["Authorization"] != f"Bearer {TOKEN}":
-                raise Refused(401, "Unauthorized")
             self._answer(201 if verb == "post" else 200, self._document(verb, url.path, parse_qs(url.query), body))
         except Refused as refused:
             self._answer(refused.code, status(refused.code, str(refused)))
