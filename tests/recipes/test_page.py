@@ -1,17 +1,22 @@
 """The page of recipes: everything that is shown can be pasted. What it does is for the other files here."""
 
 import json
+import re
+import shlex
 import subprocess
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
+from spotwatch.cli import _parse
 from spotwatch.config import load
 from spotwatch.core.event import EventKind
 from spotwatch.hooks import NAMES
 from spotwatch.simulate.service import MetadataService
+from tests.documents import blocks
 from tests.recipes.recipe import PAGE, Recipe, recipes
 
 ASKED_FOR = (
@@ -112,6 +117,18 @@ def test_a_script_is_one_for_every_sh(script: str) -> None:
 def test_every_program_of_a_recipe_s_own_is_shown(recipe: Recipe) -> None:
     named = {words[0] for words in commands(recipe).values() if words[0].startswith(OWN)}
     assert named - {f"{OWN}consul"} <= set(recipe.files)
+
+
+def test_what_is_for_other_programs_is_yaml() -> None:
+    shown = [yaml.safe_load(block) for block in blocks(PAGE, "yaml")]
+    assert [isinstance(document, dict) for document in shown] == [True, True]
+
+
+def test_every_command_line_of_spotwatch_is_one() -> None:
+    lines = re.findall(r"`spotwatch ((?!simulate)[a-z]+ -[^`]*)`", PAGE)
+    assert lines
+    for line in lines:
+        _parse(shlex.split(line))
 
 
 def test_a_token_is_never_in_the_settings() -> None:
