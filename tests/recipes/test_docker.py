@@ -11,6 +11,7 @@ import pytest
 from tests.recipes.machine import Machine, needs
 from tests.recipes.recipe import recipes
 from tests.systemd.container import missing, wait_for
+from tests.systemd.installed import FILES
 
 pytestmark = [
     pytest.mark.root,
@@ -124,6 +125,24 @@ def test_without_containers_there_is_nothing_to_do(machine: Machine, engine: Eng
     machine.announce()
     assert machine.statuses("terminate") == {"stop-first-containers": "succeeded", "stop-containers": "succeeded"}
     assert engine.names() == set()
+
+
+def test_without_root_the_group_of_the_socket_is_enough(machine: Machine, engine: Engine) -> None:
+    """With the unit's unprivileged drop-in and what the page says beside it."""
+    assert "`SupplementaryGroups=docker`" in recipes()["Docker"].text
+    machine.container.write("/etc/group", f"{machine.container.path('/etc/group').read_text()}docker:x:4711:\n")
+    os.chown(machine.container.path(SOCKET), 0, 4711)
+    machine.follow(recipes()["Docker"])
+    unprivileged = (FILES / "spotwatch.service.d-unprivileged.conf").read_text()
+    machine.spotwatch.drop_in(f"{unprivileged}\nSupplementaryGroups=docker\nEnvironment=DOCKER_HOST=unix://{SOCKET}\n")
+    engine.begin("web", AT_ONCE, "--label=spotwatch.stop=first")
+    machine.start()
+    machine.announce()
+    assert machine.statuses("terminate") == {"stop-first-containers": "succeeded", "stop-containers": "succeeded"}
+    assert engine.names() == set()
+    machine.withdraw()
+    assert machine.statuses("start", 2) == {"start-containers": "succeeded"}
+    assert engine.names() == {"web"}
 
 
 def test_without_an_engine_it_is_a_failure(machine: Machine) -> None:
