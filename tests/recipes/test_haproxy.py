@@ -63,7 +63,7 @@ def served_by(machine: Machine, requests: int) -> set[str]:
 def test_no_new_request_comes_while_those_under_way_are_waited_for_and_it_returns(balanced: Machine) -> None:
     balanced.follow(recipes()["HAProxy on another machine"])
     assert balanced.start() == {"return-to-haproxy": "succeeded"}
-    slow = [balanced.request(f"{URL}/6") for _ in range(2)]
+    slow = [balanced.request(f"{URL}/9") for _ in range(2)]
     balanced.announce()
     balanced.wait_for_output("leave-haproxy", "app/one: drain")
     assert served_by(balanced, 10) == {"two"}
@@ -97,7 +97,7 @@ def test_what_haproxy_refuses_is_a_failure(balanced: Machine, change: tuple[str,
 def test_a_haproxy_of_its_own_finishes_its_requests_and_refuses_new_ones(balanced: Machine) -> None:
     balanced.follow(recipes()["HAProxy on the instance"])
     assert balanced.start() == {"start-haproxy": "succeeded"}
-    slow = balanced.request(f"{URL}/4")
+    slow = balanced.request(f"{URL}/7")
     balanced.announce()
     balanced.wait_for_hook("stop-haproxy")
     wait_for(lambda: balanced.ask(URL)[0] == 0, "a refused connection")

@@ -49,7 +49,7 @@ def test_the_health_check_fails_first_then_requests_end_and_new_ones_are_refused
     served.follow(RECIPE)
     assert served.start() == {"start-nginx": "succeeded"}
     assert served.ask(f"{URL}/healthz")[0] == 200
-    slow = served.request(f"{URL}/20")
+    slow = served.request(f"{URL}/23")
     served.announce()
     wait_for(lambda: served.ask(f"{URL}/healthz")[0] == 503, "a health check that fails")
     assert served.ask(URL) == (200, "app")

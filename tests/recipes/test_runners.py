@@ -68,7 +68,7 @@ def gitlab(machine: Machine) -> Jobs:
 
 def test_gitlab_s_jobs_are_finished_no_more_are_taken_and_it_returns(machine: Machine, gitlab: Jobs) -> None:
     assert machine.start() == {"start-gitlab-runner": "succeeded"}
-    gitlab.put("job-1", "5")
+    gitlab.put("job-1", "8")
     gitlab.wait_for("job-1 taken")
     machine.announce()
     wait_for(lambda: machine.state(GITLAB_UNIT) == "deactivating", "the stop")

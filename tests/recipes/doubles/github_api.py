@@ -24,7 +24,8 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(404, {"message": "Not Found"})
         else:
             labels = json.loads(body)["labels"]
-            Path(FILE).write_text(json.dumps(labels))
+            Path(f"{FILE}.new").write_text(json.dumps(labels))
+            Path(f"{FILE}.new").rename(FILE)
             self._answer(200, {"labels": [{"name": label, "type": "custom"} for label in labels]})
 
     def _answer(self, code: int, document: object) -> None:
