@@ -1,8 +1,10 @@
 """HAProxy: a real one, Debian's unit, real requests; the runtime socket over TCP."""
 
+from threading import Event, Thread
+
 import pytest
 
-from tests.recipes.machine import Machine, needs
+from tests.recipes.machine import Answer, Machine, needs
 from tests.recipes.recipe import recipes
 from tests.systemd.container import missing, wait_for
 
@@ -74,6 +76,49 @@ def test_no_new_request_comes_while_those_under_way_are_waited_for_and_it_return
     balanced.withdraw()
     assert balanced.statuses("start", 2) == {"return-to-haproxy": "succeeded"}
     assert served_by(balanced, 4) == {"one", "two"}
+
+
+class Clients(Thread):
+    """Somebody who sends one request after the other, until asked to stop."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__()
+        self.answers: list[Answer] = []
+        self._machine = machine
+        self._enough = Event()
+
+    def run(self) -> None:
+        while not self._enough.is_set():
+            self.answers.append(self._machine.ask(f"{URL}/0.3"))
+
+    def stop(self) -> list[Answer]:
+        self._enough.set()
+        self.join()
+        return self.answers
+
+
+def test_the_story_of_the_stages_no_request_is_lost_though_the_server_is_stopped(balanced: Machine) -> None:
+    """Stage 10 leaves the balancer, stage 20 stops the server, stage 90 has time that nobody took."""
+    balanced.follow(recipes()["HAProxy on another machine"])
+    later = (
+        '[[hook]]\nname = "stop-server"\nstage = 20\ncommand = ["/usr/bin/systemctl", "stop", "one.service"]\n'
+        '[[hook]]\nname = "logs"\nstage = 90\ncommand = ["/bin/sleep", "1"]\nreserve = "5s"\n'
+    )
+    balanced.container.write("/etc/spotwatch/spotwatch.d/server.toml", later)
+    balanced.start()
+    clients = [Clients(balanced) for _ in range(3)]
+    for client in clients:
+        client.start()
+    try:
+        balanced.announce()
+        report = balanced.report("terminate")
+    finally:
+        answers = [answer for client in clients for answer in client.stop()]
+        balanced.container.run("rm", "/etc/spotwatch/spotwatch.d/server.toml")
+    assert (report["verdict"], not balanced.is_active("one.service")) == ("drained", True)
+    assert {code for code, _ in answers} == {200}
+    assert {name for _, name in answers} == {"one", "two"}
+    assert [hook["name"] for hook in report["hooks"]] == ["leave-haproxy", "stop-server", "logs"]
 
 
 @pytest.mark.parametrize(
