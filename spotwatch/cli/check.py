@@ -234,7 +234,9 @@ def _budget_for(settings: Settings, seconds: float, grade: Grade) -> Iterator[Fi
     outcomes = forecast(settings.hooks, settings.drain, EventKind.TERMINATE, within)
     short = [outcome for outcome in outcomes if falls_short(outcome)]
     if not short:
-        yield Finding(Grade.OK, "budget", f"{title}: {_fit(outcomes, within)}")
+        beside = {hook.name for hook in settings.hooks if hook.background}
+        awaited = [outcome for outcome in outcomes if outcome.hook not in beside]
+        yield Finding(Grade.OK, "budget", f"{title}: {_fit(awaited, within)}")
     for outcome in short:
         yield Finding(
             grade,

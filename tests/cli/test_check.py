@@ -251,6 +251,11 @@ class TestBudget:
         assert code == 1
         assert "a gets 2" in of(findings, "budget", "problem")[0]
 
+    def test_the_background_needs_no_time_of_the_others(self, check: Check) -> None:
+        code, findings = check(hook("a", stage=10, background=True) + hook("b", stage=20, timeout="10s"))
+        assert code == 0
+        assert of(findings, "budget")[0] == "2 min to go: all hooks fit, with 110 s to spare at the worst"
+
     def test_without_hooks_there_is_nothing_to_fit(self, check: Check) -> None:
         _, findings = check("")
         assert of(findings, "budget") == ["2 min to go: no hook to run", "40 s to go: no hook to run"]
