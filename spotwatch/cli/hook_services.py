@@ -18,6 +18,7 @@ from spotwatch.host.file_systems import FileSystems
 from spotwatch.host.log_volume import LogVolume
 from spotwatch.host.processes import read_process
 from spotwatch.host.programs import Programs
+from spotwatch.host.units import Units
 
 if TYPE_CHECKING:
     from spotwatch.aws.session import Session
@@ -68,6 +69,11 @@ class Services:
     def file_systems(self) -> FileSystems:
         """Acts on mounted file systems."""
         return FileSystems(self.programs)
+
+    @cached_property
+    def units(self) -> Units:
+        """Looks at units of systemd, and stops them."""
+        return Units()
 
     def log_volume_of(self, what: str) -> LogVolume:
         """The volumes behind a mount point, a device or a volume id."""

@@ -19,6 +19,9 @@
     ├── WorkerFailed (Transient)        75  the process that reads a volume was stopped or killed
     ├── EcsAgentUnavailable (Transient) 69  the ECS agent of this machine does not say what it is
     ├── NotInTime (Transient)           75  a wait was cut by the deadline; what was begun goes on
+    ├── ServiceManagerUnavailable (Transient) 69  systemd does not answer
+    ├── ServiceManagerDenied            77  systemd does not let us stop a unit
+    ├── ServiceManagerRefused           69  any other refusal of systemd, or there is none
     ├── NetworkRefused                  69  the kernel does not show or change its addresses, routes or rules
     ├── DestinationError                69  shipped objects can neither be stored nor read there
     │   ├── DestinationFull             73      there is no room
@@ -186,6 +189,24 @@ class NotInTime(SpotwatchError, Transient):
     """The deadline came before the effect, or before the answer."""
 
     exit_code = EX_TEMPFAIL
+
+
+class ServiceManagerUnavailable(SpotwatchError, Transient):
+    """systemd gave no answer."""
+
+    exit_code = EX_UNAVAILABLE
+
+
+class ServiceManagerDenied(SpotwatchError):
+    """systemd, or polkit for it, does not allow us what we ask for."""
+
+    exit_code = EX_NOPERM
+
+
+class ServiceManagerRefused(SpotwatchError):
+    """systemd is not there, or understood and refused."""
+
+    exit_code = EX_UNAVAILABLE
 
 
 class NetworkRefused(SpotwatchError):

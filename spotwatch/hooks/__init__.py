@@ -48,6 +48,7 @@ _MODULES: Final[Mapping[str, str]] = {
     "leave-target-groups": "spotwatch.hooks.leave_target_groups",
     "preserve-volume": "spotwatch.hooks.preserve_volume",
     "run-parts": "spotwatch.hooks.run_parts",
+    "stop-units": "spotwatch.hooks.stop_units",
 }
 
 NAMES: Final[tuple[str, ...]] = tuple(_MODULES)

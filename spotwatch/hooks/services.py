@@ -12,6 +12,7 @@ from spotwatch.core.container_instance import ContainerInstance, Task
 from spotwatch.core.name_record import NameChange, Registration
 from spotwatch.core.report import InstanceFacts
 from spotwatch.core.target_group import InstanceAddresses, Target, TargetGroup
+from spotwatch.core.unit import Unit
 from spotwatch.core.volume import Volume
 from spotwatch.hooks.name_places import Place
 
@@ -144,6 +145,40 @@ class Agents(Protocol):
 
     def request(self, method: str, url: str, seconds: float) -> str:
         """Call an HTTP endpoint, and wait for its answer."""
+        ...
+
+
+class Units(Protocol):
+    """Units of systemd.
+
+    Every method raises `ServiceManagerUnavailable` if there is no answer, `ServiceManagerDenied` if we may not, and
+    `ServiceManagerRefused` if the answer is another refusal, or nobody is there to be asked.
+    """
+
+    @property
+    def own(self) -> str:
+        """The unit that we are a part of; empty if there is none."""
+        ...
+
+    def look(self, names: Sequence[str]) -> Sequence[Unit]:
+        """Units by their names, known or not, or by glob patterns, which match those that systemd has loaded."""
+        ...
+
+    def stop(self, names: Sequence[str], *, ignore_dependencies: bool) -> None:
+        """Have them stopped, and wait for nothing; no error for those that are.
+
+        Args:
+            names: of units.
+            ignore_dependencies: whatever is ordered before them; what requires them is not stopped with them.
+        """
+        ...
+
+    def kill(self, names: Sequence[str]) -> None:
+        """Send SIGKILL to all of their processes."""
+        ...
+
+    def is_going_down(self) -> bool:
+        """Whether the system is stopping, or our own unit is, or is about to."""
         ...
 
 
@@ -308,6 +343,11 @@ class Services(Protocol):
     @property
     def file_systems(self) -> FileSystems:
         """Acts on mounted file systems."""
+        ...
+
+    @property
+    def units(self) -> Units:
+        """Looks at units of systemd, and stops them."""
         ...
 
     def log_volume_of(self, what: str) -> LogVolume:

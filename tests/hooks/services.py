@@ -8,7 +8,7 @@ from spotwatch.core.errors import AwsError, SpotwatchError
 from spotwatch.core.report import InstanceFacts
 from spotwatch.core.volume import Volume
 from spotwatch.hooks.name_places import Place
-from spotwatch.hooks.services import AutoScaling, Ecs, EcsAgent, NameService, TargetGroups
+from spotwatch.hooks.services import AutoScaling, Ecs, EcsAgent, NameService, TargetGroups, Units
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 INSTANCE = InstanceFacts("i-0123456789abcdef0", "m5.large", "eu-west-1a", "eu-west-1")
@@ -200,6 +200,10 @@ class FakeServices:
 
     @property
     def vcpus(self) -> int:
+        raise NotAskedFor
+
+    @property
+    def units(self) -> Units:
         raise NotAskedFor
 
     def interface_addresses(self, names: Sequence[str]) -> Sequence[str]:
