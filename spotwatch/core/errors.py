@@ -40,6 +40,10 @@
     │   ├── NameServerBusy (Transient)          somebody else is in the way, or it has trouble
     │   ├── NameServiceDenied           77      the key, the password or a grant is missing or wrong
     │   └── NameServiceRefused                  any other refusal: no such zone, no such table
+    ├── NotificationError               69  somebody outside AWS could not be told of a drain
+    │   ├── NotificationUnanswered (Transient)  no complete answer came
+    │   ├── NotificationDeferred (Transient)    it asks for patience, or has trouble
+    │   └── NotificationRefused                 any other refusal: a wrong URL, token or template
     └── MetadataError                   69  the metadata service gave no usable answer
         ├── MetadataUnreachable (Transient)     refused, reset, cut off, not HTTP
         │   └── MetadataTimedOut                    no complete answer within the limit
@@ -299,6 +303,28 @@ class NameServiceDenied(NameServiceError):
 
 class NameServiceRefused(NameServiceError):
     """It understood and refused: no zone for the name, no such table or column, a record of another kind."""
+
+
+class NotificationError(SpotwatchError):
+    """A webhook, or a service like one, did not take a notification. No message of these holds a secret."""
+
+    exit_code = EX_UNAVAILABLE
+
+
+class NotificationUnanswered(NotificationError, Transient):
+    """No complete answer came; nobody knows whether the notification has arrived."""
+
+
+class NotificationDeferred(NotificationError, Transient):
+    """It asks for patience, or has trouble; `after` are the seconds that it asks for, 0 if it names none."""
+
+    def __init__(self, message: str, *, hint: str = "", after: float = 0.0) -> None:
+        super().__init__(message, hint=hint)
+        self.after = after
+
+
+class NotificationRefused(NotificationError):
+    """It understood and refused, or cannot even be asked."""
 
 
 class MetadataError(SpotwatchError):

@@ -124,6 +124,11 @@ class Drain:
         """The hook of this name."""
         return self._progress[name].hook
 
+    def terminate_at(self, name: str) -> float | None:
+        """When the hook of this name will be sent SIGTERM, as things stand; None if it does not run."""
+        progress = self._progress.get(name)
+        return None if progress is None or progress.phase is not Phase.RUNNING else self._limits.terminate_at(progress)
+
     @property
     def unseen(self) -> list[str]:
         """The names of the hooks that were counted as over although nobody saw their end."""

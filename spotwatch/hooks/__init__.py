@@ -46,6 +46,7 @@ _MODULES: Final[Mapping[str, str]] = {
     "leave-auto-scaling": "spotwatch.hooks.leave_auto_scaling",
     "leave-dns": "spotwatch.hooks.leave_dns",
     "leave-target-groups": "spotwatch.hooks.leave_target_groups",
+    "notify": "spotwatch.hooks.notify",
     "preserve-volume": "spotwatch.hooks.preserve_volume",
     "run-parts": "spotwatch.hooks.run_parts",
     "stop-units": "spotwatch.hooks.stop_units",

@@ -9,12 +9,15 @@ from typing import Protocol
 
 from spotwatch.core.auto_scaling import Member, TerminationHook
 from spotwatch.core.container_instance import ContainerInstance, Task
+from spotwatch.core.drain_so_far import DrainSoFar
 from spotwatch.core.name_record import NameChange, Registration
+from spotwatch.core.notification import Notification
 from spotwatch.core.report import InstanceFacts
 from spotwatch.core.target_group import InstanceAddresses, Target, TargetGroup
 from spotwatch.core.unit import Unit
 from spotwatch.core.volume import Volume
 from spotwatch.hooks.name_places import Place
+from spotwatch.hooks.recipient_places import RecipientPlace
 
 
 class Programs(Protocol):
@@ -289,6 +292,43 @@ class EcsAgent(Protocol):
         ...
 
 
+class Recipient(Protocol):
+    """Somebody who is told of a drain's states."""
+
+    @property
+    def name(self) -> str:
+        """For people; no secret is in it."""
+        ...
+
+    def preview(self, notification: Notification) -> str:
+        """What would be told.
+
+        Raises:
+            SpotwatchError: it cannot be told at all, from here.
+        """
+        ...
+
+    def tell(self, notification: Notification) -> None:
+        """One attempt, which may take some seconds.
+
+        Raises:
+            SpotwatchError: trying again makes sense if it is `Transient`.
+        """
+        ...
+
+
+class Told(Protocol):
+    """A record that outlives the hook, of what was told whom."""
+
+    def has(self, key: str) -> bool:
+        """Whether it has been told."""
+        ...
+
+    def add(self, key: str) -> str:
+        """Write that it has been told, durable when it returns; why that could not be, or an empty text."""
+        ...
+
+
 class NameService(Protocol):
     """A place where names are turned into addresses, patient until the time that it was made with.
 
@@ -408,10 +448,26 @@ class Services(Protocol):
         """
         ...
 
+    def recipients(self, place: RecipientPlace, region: str) -> Sequence[Recipient]:
+        """Those whom a word of the command line means; what they need is loaded when they are told.
+
+        Raises:
+            InputError: a file that is named cannot be used.
+        """
+        ...
+
+    def told(self) -> Told:
+        """The record of this hook in this drain; outside a drain it outlives nothing."""
+        ...
+
+    def drain_so_far(self) -> DrainSoFar | None:
+        """The drain that we are a hook of, as things stand; None if the journal does not have it."""
+        ...
+
     def stage_companions(self) -> Sequence[str] | None:
         """The other hooks of our stage that are not over; None if the journal of our drain cannot be read.
 
-        Those that only wait for others themselves (`leave-auto-scaling --heartbeat`) do not count.
+        Those in the background do not count, nor those that only wait for others (`leave-auto-scaling --heartbeat`).
         """
         ...
 
