@@ -124,11 +124,11 @@ class Notification:
             case DrainState.DRAINED:
                 return f"drained for {self.event}{left}"
             case DrainState.CANCELED:
-                return f"the drain for {self.event} was canceled"
+                return f"drain for {self.event} canceled"
             case DrainState.UNFINISHED:
-                return f"not drained yet for {self.event}{left}"
+                return f"drain for {self.event} not over{left}"
             case DrainState.FAILED:
-                return f"not drained in good order for {self.event} ({self.verdict}){left}"
+                return f"drain for {self.event} failed ({self.verdict}){left}"
         return "a trial of spotwatch's notifications"
 
 

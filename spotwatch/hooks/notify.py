@@ -178,6 +178,8 @@ class _Work:
         give_up_at: when nobody is waited for any more (boot clock, seconds).
     """
 
+    give_up_at: float
+
     def __init__(self, services: Services, when: frozenset[DrainState], limit: float) -> None:
         self._services = services
         self._clock = services.clock

@@ -6,6 +6,7 @@ the secrets of the URL are taken out of it.
 
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -37,7 +38,10 @@ class Service:
         import apprise
 
         self._url = url
-        self._service = apprise.Apprise()
+        # No threads of its own: the process would wait for those that hang, and nobody could tell whose complaint is
+        # whose. We run in a thread that is left behind when it hangs.
+        asset = apprise.AppriseAsset(async_mode=False, service_timeout=0, app_id="spotwatch")
+        self._service = apprise.Apprise(asset=asset)
         scheme = url.partition("://")[0] if "://" in url else ""
         self.name = f"{scheme} of {place}"
         with _reasons():
@@ -74,9 +78,10 @@ def _secrets(url: str) -> list[str]:
 
 @contextmanager
 def _reasons() -> Iterator[list[str]]:
-    """What the library complains of in this thread; none of it goes anywhere else, since it may hold secrets."""
-    import threading
+    """What the library complains of in this thread.
 
+    Somebody has to listen, or Python would print complaints, which may hold secrets (logging.lastResort).
+    """
     found: list[str] = []
     ours = threading.get_ident()
 
@@ -87,7 +92,6 @@ def _reasons() -> Iterator[list[str]]:
 
     log: Any = logging.getLogger("apprise")
     listener = Listener()
-    log.propagate = False
     log.addHandler(listener)
     try:
         yield found
