@@ -34,6 +34,7 @@ from spotwatch.hooks.volume_words import positive_seconds
 
 SUMMARY = "tell people and programs that an event was noticed, and what came of the drain"
 IAM_ACTIONS: tuple[str, ...] = ("sns:Publish", "events:PutEvents")
+FOLLOWS_DRAIN = True
 
 LOOK_SECONDS: Final = 0.5
 """Between two looks into the journal."""

@@ -222,6 +222,17 @@ class TestHooks:
         ]
 
 
+@pytest.mark.parametrize(("background", "warnings"), [(True, 0), (False, 1)])
+def test_a_built_in_that_follows_the_drain_belongs_into_the_background(
+    check: Check, background: bool, warnings: int
+) -> None:
+    keys = (
+        f'args = ["--webhook", "https://hooks.example.com/x"]\nbackground = {str(background).lower()}\ntimeout = "9s"\n'
+    )
+    code, findings = check(f'[[hook]]\nname = "tell"\nuse = "notify"\n{keys}')
+    assert (code, len(of(findings, "hook", "warning"))) == (0, warnings)
+
+
 class TestBudget:
     def test_hooks_that_fit_two_minutes_but_no_late_notice_are_a_warning(self, check: Check) -> None:
         code, findings = check(hook("a", stage=10, timeout="60s") + hook("b", stage=20, timeout="20s"))

@@ -315,6 +315,13 @@ def test_an_arming_hook_in_the_background_is_gone_before_anything_starts_too() -
     assert bench.end(2, "a", None, 15) == ["start b 96.5"]
 
 
+def test_of_a_hook_that_runs_it_is_known_when_it_will_be_told_to_end() -> None:
+    bench = Bench(beside("a", 10, timeout=30.0), beside("b", 10), hook("c", 20), hook("d", 30, on="stop"))
+    bench.step(5)
+    bench.end(6, "c")
+    assert [bench.drain.terminate_at(name) for name in "abcd"] == [35, 117.5, None, None]
+
+
 def test_after_an_upgrade_the_background_goes_on_with_its_new_limit() -> None:
     bench = Bench(beside("a", 10, on="rebalance terminate"), hook("b", 10, reserve=20.0), kind="rebalance", seconds=600)
     assert bench.step(0) == ["start a 597.5"]
