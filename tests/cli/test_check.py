@@ -226,10 +226,9 @@ class TestHooks:
 def test_a_built_in_that_follows_the_drain_belongs_into_the_background(
     check: Check, background: bool, warnings: int
 ) -> None:
-    keys = (
-        f'args = ["--webhook", "https://hooks.example.com/x"]\nbackground = {str(background).lower()}\ntimeout = "9s"\n'
-    )
-    code, findings = check(f'[[hook]]\nname = "tell"\nuse = "notify"\n{keys}')
+    keys = f'timeout = "9s"\nbackground = {json.dumps(background)}\n'
+    args = '["--webhook", "https://hooks.example.com/x"]'
+    code, findings = check(f'[[hook]]\nname = "tell"\nuse = "notify"\nargs = {args}\n{keys}')
     assert (code, len(of(findings, "hook", "warning"))) == (0, warnings)
 
 
