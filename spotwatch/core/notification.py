@@ -72,7 +72,7 @@ class Notification:
     @property
     def id(self) -> str:
         """The same whenever the same change is told again, and that of no other."""
-        return f"{self.drain or self.instance.id}/{self.event}/{self.state}".strip("/")
+        return "/".join(filter(None, (self.drain or self.instance.id, self.event, self.state)))
 
     @property
     def severity(self) -> str:

@@ -1,9 +1,11 @@
 """Recipients out of the words of `notify`, up to real servers."""
 
 import json
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +157,66 @@ def test_a_rehearsal_loads_no_client_of_anything(module: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 False"
+
+
+@pytest.fixture
+def silence() -> Iterator[str]:
+    """A server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["webhook", "service", "sns", "event-bus"])
+def test_an_endpoint_that_never_answers_does_not_outlast_the_deadline(
+    spotwatch: Spotwatch, silence: str, tmp_path: Path, kind: str
+) -> None:
+    """The real command in a process of its own, with seven seconds until SIGTERM."""
+    (tmp_path / "webhook").write_text(f"http://{silence}/{SECRET}\n")
+    (tmp_path / "service").write_text(f"json://{silence}/{SECRET}\n")
+    words = {
+        "webhook": ["--webhook-file", str(tmp_path / "webhook")],
+        "service": ["--service-file", str(tmp_path / "service")],
+        "sns": ["--sns", "arn:aws:sns:eu-west-1:123456789012:ops"],
+        "event-bus": ["--event-bus", "default"],
+    }
+    told = {"SPOTWATCH_TIMEOUT": "7", "SPOTWATCH_SECONDS_LEFT": "9", "SPOTWATCH_INSTANCE_ID": "i-0"}
+    aws = {"AWS_ENDPOINT_URL": f"http://{silence}", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    began = time.monotonic()
+    done = spotwatch("hook", "notify", *words[kind], SPOTWATCH_REGION="eu-west-1", **told, **aws)
+    assert time.monotonic() - began < 7, done
+    assert done.returncode == 75, done
+    assert SECRET not in done.stdout + done.stderr
+
+
+def test_a_trial_reaches_queues_behind_a_topic_and_a_bus(spotwatch: Spotwatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real command, and moto as AWS."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    aws = {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    for name, value in aws.items():
+        monkeypatch.setenv(name, value)
+    try:
+        sns, sqs, events = (boto3.client(name, region_name="eu-west-1") for name in ("sns", "sqs", "events"))
+        topic = sns.create_topic(Name="ops")["TopicArn"]
+        url = sqs.create_queue(QueueName="told")["QueueUrl"]
+        queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
+        events.put_rule(Name="told", EventPattern='{"source": ["spotwatch"]}')
+        events.put_targets(Rule="told", Targets=[{"Id": "queue", "Arn": queue}])
+        instance = {"SPOTWATCH_INSTANCE_ID": "i-0123456789abcdef0", "SPOTWATCH_REGION": "eu-west-1"}
+        done = spotwatch("hook", "notify", "--sns", topic, "--event-bus", "default", **instance, **aws)
+        assert (done.returncode, sorted(done.stdout.splitlines())) == (
+            0,
+            ["trial: told SNS topic ops", "trial: told event bus default"],
+        )
+        messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+        bodies = [json.loads(message["Body"]) for message in messages]
+        documents = [body["detail"] if "detail" in body else json.loads(body["Message"]) for body in bodies]
+        assert [each["id"] for each in documents] == ["i-0123456789abcdef0/trial"] * 2
+    finally:
+        server.stop()
