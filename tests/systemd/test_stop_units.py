@@ -93,9 +93,9 @@ def test_units_are_stopped_in_order_and_waited_for(units: Container) -> None:
 
 def test_what_is_triggered_does_not_come_back(units: Container) -> None:
     code, said, _ = stop_units(units, "echo,minded")
-    assert (code, timeless(said)) == (
+    assert (code, set(re.findall(r"\w+\.\w+(?= \(\d)", said))) == (
         0,
-        "stopped echo.socket (N s), minded.timer (N s), echo.service (N s), minded.service (N s)\n",
+        {"echo.socket", "echo.service", "minded.timer", "minded.service"},
     )
     units.run("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/7777", check=False)
     time.sleep(1.5)  # the timer would have started it after one second
