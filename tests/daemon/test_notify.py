@@ -140,10 +140,12 @@ def test_an_endpoint_that_never_answers_makes_no_drain_late_and_none_fail(tmp_pa
     assert SECRET not in output(tmp_path) + daemon.log
 
 
+@pytest.mark.slow
 def test_before_a_near_deadline_it_is_told_that_the_drain_is_not_over(tmp_path: Path, ops: Ops) -> None:
     hooks = [notify(ops.url, tmp_path), hook("one", "sleep 60", stage=10)]
     with MetadataService() as service, DaemonProcess(tmp_path, *hooks, endpoint=service.url) as daemon:
-        service.interrupt("terminate", from_now(6))
+        service.interrupt("terminate", from_now(16))
+        daemon.wait_for(lambda: daemon.records("drain-ended"), "the end of the drain", within=30)
         report = daemon.report()
     assert (report.verdict, of(report, "notify").status) == ("cut", "succeeded")
     assert ops.states == [("terminate", "noticed"), ("terminate", "unfinished")]
