@@ -70,7 +70,7 @@ def _sql(place: SqlPlace, clock: Clock, until: float) -> NameService:
     database.load_driver()
     tables = MyDns(aux=place.aux, owner_column=place.owner_column) if place.schema == "mydns" else PowerDns()
     checked = [Server.parse(text) for text in place.checked]
-    return SqlRecords(database, tables, clock, until, zone=place.zone, checked=checked)
+    return SqlRecords(database, tables, clock, until, zone=place.zone, checked=checked, repeated=place.repeated)
 
 
 def _installed(make: Callable[[], _Made]) -> _Made:

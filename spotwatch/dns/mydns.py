@@ -23,6 +23,8 @@ _INACTIVE = frozenset({"n", "no", "0", "false", "d", "deleted", "inactive"})
 class MyDns:
     """Implements `spotwatch.dns.sql.Tables`."""
 
+    repeated = 30.0  # `reply-cache-expire`, whatever the TTL is (mydns.conf)
+
     def __init__(self, *, aux: int = 0, owner_column: str = "") -> None:
         """Nothing is asked yet.
 

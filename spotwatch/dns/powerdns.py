@@ -25,6 +25,8 @@ _SERIAL: Final = 2
 class PowerDns:
     """Implements `spotwatch.dns.sql.Tables`."""
 
+    repeated = 20.0  # `cache-ttl` (PowerDNS documentation, "Performance and Tuning")
+
     def has_marks(self) -> bool:
         """Comments."""
         return True

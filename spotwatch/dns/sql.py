@@ -6,10 +6,13 @@ What this survives:
   row is deleted by its number and its address, so that even without transactions (MyISAM) none can hit another's.
 - A crash, a lost answer: what was not committed did not happen, and done again it ends in the same state.
 - A row that was made by hand, or before there was a mark: it is taken out only by who has its address.
+- A name server that repeats whole answers, by the form of the question (UDP or TCP, with EDNS or without): to others it
+  goes on answering what it does not answer to us any more. Nobody can see that from here, so it counts as remembered.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Protocol
 
 from spotwatch.core.errors import NameServiceRefused, NotInTime
@@ -90,6 +93,11 @@ class Tables(Protocol):
         """Whether the tables have a place for marks."""
         ...
 
+    @property
+    def repeated(self) -> float:
+        """Seconds for which the name server repeats an answer that it has given, unless it is configured otherwise."""
+        ...
+
 
 @dataclass(slots=True)
 class _Plan:
@@ -114,6 +122,7 @@ class SqlRecords:
         *,
         zone: str = "",
         checked: Sequence[Server] = (),
+        repeated: float | None = None,
     ) -> None:
         """Nothing is asked yet.
 
@@ -124,6 +133,7 @@ class SqlRecords:
             until: when the last attempt may begin, in seconds on `clock`.
             zone: empty: the one with the longest name that fits.
             checked: name servers that have to show a change before it counts as done.
+            repeated: seconds for which they repeat an answer that they have given; None: as `tables` says.
         """
         self._database = database
         self._tables = tables
@@ -131,6 +141,7 @@ class SqlRecords:
         self._until = until
         self._zone = zone
         self._checked = checked
+        self._repeated = tables.repeated if repeated is None else repeated
 
     def join(self, registration: Registration, *, dry_run: bool = False) -> NameChange:
         """Put the addresses under the name, each with its mark; an address of another instance's becomes ours.
@@ -151,13 +162,18 @@ class SqlRecords:
         return NameChange(
             registration.name,
             taken=tuple(dict.fromkeys(row.address for row in plan.delete)),
-            ttl=max((row.ttl for row in plan.delete if row.ttl is not None), default=None),
+            ttl=self._remembered(plan),
             remarks=tuple(
                 f"{row.address} is left alone: it is marked as {row.owner}'s"
                 for row in rows
                 if row not in plan.delete and row.address in registration.addresses
             ),
         )
+
+    def _remembered(self, plan: _Plan) -> int | None:
+        """An answer may be repeated to the last of its seconds, and then be remembered for its TTL."""
+        ttls = [row.ttl for row in plan.delete if row.ttl is not None]
+        return max(ttls) + ceil(self._repeated) if ttls else None
 
     def wait(self, change: NameChange) -> None:
         """Until every server that is to be looked at answers as the change wants it.

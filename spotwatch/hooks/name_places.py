@@ -61,6 +61,7 @@ class SqlPlace:
         owner_column: of MyDNS's `rr`; empty: none.
         aux: of MyDNS's new records.
         checked: the name servers that have to show a change.
+        repeated: seconds for which they repeat an answer that they have given; None: as they do by default.
     """
 
     url: str
@@ -71,6 +72,7 @@ class SqlPlace:
     owner_column: str
     aux: int
     checked: tuple[str, ...]
+    repeated: float | None
 
 
 Place: TypeAlias = Route53Place | CloudMapPlace | DynamicUpdatePlace | SqlPlace

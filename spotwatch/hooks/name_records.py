@@ -16,7 +16,7 @@ from spotwatch.hooks.own_instance import own_instance
 from spotwatch.hooks.services import NameService, Services
 from spotwatch.hooks.side_by_side import CUT, Answers, in_time, side_by_side
 from spotwatch.hooks.time_left import TimeLeft
-from spotwatch.hooks.volume_words import positive_seconds
+from spotwatch.hooks.volume_words import duration, positive_seconds
 
 IAM_ACTIONS: Final[tuple[str, ...]] = (
     "route53:ListHostedZonesByName",
@@ -164,6 +164,15 @@ def _add_sql(parser: ArgumentParser, *, joining: bool) -> None:
     )
     if joining:
         parser.add_argument("--aux", metavar="N", type=int, default=0, help="MyDNS: aux of new records (default: 0)")
+    else:
+        parser.add_argument(
+            "--answer-cache",
+            dest="repeated",
+            metavar="TIME",
+            type=duration,
+            help="how long the name server repeats an answer that it has given, which --wait-ttl waits for too: "
+            "PowerDNS's cache-ttl, MyDNS's reply-cache-expire (default: theirs, 20s and 30s)",
+        )
     _add_check_server(parser, "wait until this name server shows the change; may be repeated")
 
 
@@ -195,6 +204,7 @@ def _sql(arguments: Namespace) -> Place:
         arguments.owner_column,
         getattr(arguments, "aux", 0),
         tuple(arguments.checked),
+        getattr(arguments, "repeated", None),
     )
 
 

@@ -174,7 +174,8 @@ def pdns_schema() -> str:
 
 
 @contextmanager
-def powerdns(directory: Path) -> Iterator[tuple[RealServer, Database]]:
+def powerdns(directory: Path, *, answer_cache: int = 1, query_cache: int = 1) -> Iterator[tuple[RealServer, Database]]:
+    """The caches in seconds: of whole answers, and of what is read from the database."""
     server = program("pdns_server", "pdns-server")
     keys, port, file = write_keys(directory), free_port(), directory / "pdns.sqlite3"
     secret = keys[0].read_text().split('secret "')[1].partition('"')[0]
@@ -198,7 +199,8 @@ def powerdns(directory: Path) -> Iterator[tuple[RealServer, Database]]:
     connection.close()
     (directory / "pdns.conf").write_text(
         f"launch=gsqlite3\ngsqlite3-database={file}\ngsqlite3-dnssec=yes\nlocal-address=127.0.0.1\nlocal-port={port}\n"
-        f"socket-dir={directory}\ndnsupdate=yes\nallow-dnsupdate-from=127.0.0.0/8\ncache-ttl=1\nquery-cache-ttl=1\n"
+        f"socket-dir={directory}\ndnsupdate=yes\nallow-dnsupdate-from=127.0.0.0/8\n"
+        f"cache-ttl={answer_cache}\nquery-cache-ttl={query_cache}\n"
         "negquery-cache-ttl=1\nzone-cache-refresh-interval=0\nprimary=yes\n"
     )
     words = [server, f"--config-dir={directory}", "--daemon=no", "--guardian=no", "--disable-syslog"]

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
+import dns.message
+import dns.query
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ from spotwatch.dns.mydns import MyDns
 from spotwatch.dns.powerdns import PowerDns
 from spotwatch.dns.sql import SqlRecords, Tables, Zone
 from tests.cloud import ManualClock
-from tests.dns import tables
+from tests.dns import servers, tables
 from tests.dns.servers import NAME, ZONE, RealServer, SystemClock
 from tests.naming import ONE, OTHER, registration
 
@@ -101,7 +103,7 @@ def test_what_was_joined_is_there_and_what_has_left_is_not(place: Place) -> None
     assert place.records().join(ours).put == ("10.0.0.5", "10.0.0.6")
     assert place.there() == {"10.0.0.5", "10.0.0.6"}
     left = place.records().leave(ours)
-    assert (set(left.taken), left.ttl) == ({"10.0.0.5", "10.0.0.6"}, 30)
+    assert (set(left.taken), left.ttl) == ({"10.0.0.5", "10.0.0.6"}, 30 + place.tables.repeated)
     assert place.there() == set()
 
 
@@ -156,7 +158,7 @@ def test_a_record_made_by_hand_is_taken_out_only_by_who_has_its_address(place: P
     place.by_hand("10.0.0.5")
     place.by_hand("10.0.0.99")
     change = place.records().leave(ours)
-    assert (change.taken, change.ttl) == (("10.0.0.5",), 60)
+    assert (change.taken, change.ttl) == (("10.0.0.5",), 60 + place.tables.repeated)
     assert place.there() == {"10.0.0.99"}
 
 
@@ -433,6 +435,27 @@ def test_a_real_powerdns_answers_with_the_records_and_then_without(powerdns: tup
     records.wait(records.leave(ours))
     assert server.addresses() == {"10.0.0.7"}
     assert server.serial() == serial + 3
+
+
+def test_what_powerdns_repeats_to_others_counts_as_remembered(tmp_path: Path) -> None:
+    """It keeps answers by the form of the question: what it does not answer to us it may still answer to others."""
+    asked = dns.message.make_query(NAME, "A", use_edns=0)
+    with servers.powerdns(tmp_path, answer_cache=4, query_cache=0) as (server, database):
+
+        def answered() -> bool:
+            return bool(dns.query.udp(asked, "127.0.0.1", port=server.port, timeout=5).answer)
+
+        clock = SystemClock()
+        records = SqlRecords(database, PowerDns(), clock, clock.now() + 20, checked=[server.server], repeated=4)
+        records.join(ours)
+        assert answered()
+        change = records.leave(ours)
+        records.wait(change)
+        shown = clock.now()
+        assert answered()
+        while answered():
+            clock.sleep(0.05)
+        assert clock.now() - shown <= change.ttl - ours.ttl + 1  # it counts whole seconds
 
 
 def test_what_a_server_still_remembers_is_waited_for_until_the_deadline(powerdns: tuple[RealServer, Database]) -> None:
