@@ -92,10 +92,10 @@ def running(words: Sequence[str], log: Path, ready: Callable[[], bool], **settin
             process.wait()
 
 
-def answers(port: int) -> bool:
+def answers(port: int, address: str = "127.0.0.1") -> bool:
     question = dns.message.make_query(f"ns.{ZONE}", "A")
     try:
-        return bool(dns.query.tcp(question, "127.0.0.1", port=port, timeout=1).answer)
+        return bool(dns.query.tcp(question, address, port=port, timeout=1).answer)
     except (dns.exception.DNSException, OSError, EOFError):
         return False
 
@@ -147,7 +147,7 @@ def write_keys(directory: Path) -> tuple[Path, Path, Path]:
 
 
 @contextmanager
-def bind(directory: Path) -> Iterator[RealServer]:
+def bind(directory: Path, *, address: str = "127.0.0.1") -> Iterator[RealServer]:
     named = program("named", "bind9")
     keys, port = write_keys(directory), free_port()
     (directory / "zone").write_text(
@@ -155,14 +155,14 @@ def bind(directory: Path) -> Iterator[RealServer]:
     )
     (directory / "named.conf").write_text(
         f'include "{keys[0]}";\n'
-        f'options {{ directory "{directory}"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n'
+        f'options {{ directory "{directory}"; listen-on port {port} {{ {address}; }}; listen-on-v6 {{ none; }};\n'
         f'  pid-file "{directory}/pid"; session-keyfile "{directory}/session.key"; recursion no; }};\n'
         "controls { };\n"
         f'zone "{ZONE}" {{ type primary; file "{directory}/zone";\n'
         f"  update-policy {{ grant spotwatch subdomain {NAME}. A AAAA TXT; }}; }};\n"
     )
     words = [named, "-g", "-c", str(directory / "named.conf")]
-    with running(words, directory / "log", lambda: answers(port)):
+    with running(words, directory / "log", lambda: answers(port, address)):
         yield RealServer(port, *keys)
 
 

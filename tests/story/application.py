@@ -2,8 +2,8 @@
 
     python -m tests.story.application DIRECTORY PORT ADDRESS [ADDRESS ...]
 
-`/quick` is answered at once, `/slow` after `SLOW_SECONDS`. On SIGTERM it lets nobody in any more, answers what it has let
-in, and ends, as nginx does on QUIT. While it runs, its number is in `application.pid`; each request is a line of
+`/quick` is answered at once, `/slow` after `SLOW_SECONDS`. On SIGTERM it lets nobody in any more, answers what it has
+let in, and ends, as nginx does on QUIT. While it runs, its number is in `application.pid`; each request is a line of
 `requests.jsonl` when it comes.
 """
 
@@ -14,8 +14,9 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import TCPServer, ThreadingMixIn
 
 SLOW_SECONDS = 2.0
 """As long as the TTL of the story: a request that began with a fresh answer outlasts it."""
@@ -24,7 +25,10 @@ PID_FILE = "application.pid"
 REQUESTS = "requests.jsonl"
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(ThreadingMixIn, TCPServer):
+    """Not `ThreadingHTTPServer`, which looks its own name up."""
+
+    allow_reuse_address = True
     daemon_threads = False  # to close it waits for the requests that are on their way
     request_queue_size = 128
 

@@ -19,7 +19,7 @@ QUICK_PAUSE = 0.02
 """Seconds between two requests of one client."""
 
 SLOW_CLIENTS = 8
-"""So many have a slow request on its way all the time; that none of theirs is at the bigger instance is one in 400,000."""
+"""So many have a slow request on its way all the time; that none of theirs is at the bigger one is one in 400,000."""
 
 PATIENCE = SLOW_SECONDS + 10
 """Seconds for a connection or an answer."""

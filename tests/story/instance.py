@@ -1,10 +1,10 @@
 """One Spot Instance: the real daemon with the real built-in hooks, its metadata service, and its application."""
 
 import json
-import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
@@ -13,7 +13,7 @@ from typing import Self
 
 from spotwatch.core.report import DrainReport
 from spotwatch.simulate.service import MetadataService
-from tests.daemon.process import DaemonProcess, from_now, hook, statuses
+from tests.daemon.process import PATIENCE, DaemonProcess, from_now, hook, statuses
 from tests.story.application import PID_FILE, REQUESTS, SLOW_SECONDS
 from tests.story.clients import Clients, Request
 
@@ -61,34 +61,35 @@ class SpotInstance:
 
     def __enter__(self) -> Self:
         self.directory.mkdir()
-        words = [sys.executable, "-m", "tests.story.application", str(self.directory), str(self.port)]
-        self.application = subprocess.Popen(
-            [*self.machine.under, *words, *self.machine.addresses], stdin=subprocess.DEVNULL
-        )
-        deadline = monotonic() + 10
-        while not (self.directory / PID_FILE).exists():
-            assert self.application.poll() is None
-            assert monotonic() < deadline
-            sleep(0.01)
-        self.daemon = DaemonProcess(
-            self.directory, *self.hooks, endpoint=self.machine.endpoint, under=self.machine.under
-        )
-        self.daemon.__enter__()
-        try:
+        with ExitStack() as stack:
+            self.application = stack.enter_context(self._serving())
+            self.daemon = stack.enter_context(
+                DaemonProcess(self.directory, *self.hooks, endpoint=self.machine.endpoint, under=self.machine.under)
+            )
             self.daemon.record("hook-ended", hook="join-dns", status="succeeded")
-        except BaseException as error:
-            self.__exit__(type(error), error, None)
-            raise
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+    @contextmanager
+    def _serving(self) -> Iterator["subprocess.Popen[bytes]"]:
+        """The application, once it answers."""
+        words = [sys.executable, "-m", "tests.story.application", str(self.directory), str(self.port)]
+        process = subprocess.Popen([*self.machine.under, *words, *self.machine.addresses], stdin=subprocess.DEVNULL)
         try:
-            self.daemon.__exit__(kind, error, traceback)
+            deadline = monotonic() + PATIENCE
+            while not (self.directory / PID_FILE).exists():
+                assert process.poll() is None
+                assert monotonic() < deadline
+                sleep(0.01)
+            yield process
         finally:
-            self.application.send_signal(signal.SIGTERM)
-            self.application.wait(10)
+            process.terminate()
+            process.wait(PATIENCE)
 
     def interrupt(self, seconds: float = 120) -> float:
         """Give the notice; when (monotonic clock)."""
@@ -126,7 +127,7 @@ class Interruption:
 
 
 def interruption(instance: SpotInstance, clients: Clients, ttl: float) -> Interruption:
-    """Interrupt it while the clients send requests, and let them go on until the last stale answer would show, or did."""
+    """Interrupt it while clients send requests, and let them go on until the last stale answer would show, or did."""
     with clients:
         sleep(SLOW_SECONDS / 2)  # requests of all kinds are on their way
         noticed = instance.interrupt()
