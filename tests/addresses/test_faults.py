@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import pytest
@@ -123,6 +124,23 @@ def test_an_attachment_that_is_refused_for_good_leaves_no_interface(rig: Rig) ->
     assert not outcome.complete
     assert "2 of which are used otherwise" in outcome.notes[0]
     assert rig.mine() == []
+
+
+def test_two_instances_at_once_get_each_their_own(rig: Rig) -> None:
+    """In one subnet, and with answers that get lost, so that both look for interfaces that they may have made."""
+    rig.start()
+    other = Rig(rig.aws, rig.clock)
+    other.start()
+    for call in ("AssignPrivateIpAddresses", "CreateNetworkInterface", "AttachNetworkInterface"):
+        rig.aws.plan(Fault.LOST, f"ec2:{call}", times=2)
+    with ThreadPoolExecutor() as pool:
+        outcomes = [each.result() for each in [pool.submit(one.apply, 12) for one in (rig, other)]]
+    assert [outcome.complete for outcome in outcomes] == [True, True]
+    for one in (rig, other):
+        assert (one.addresses(), len(one.mine())) == ([10, 2], 1)
+    rig.release()
+    assert (rig.addresses(), rig.mine()) == ([1], [])
+    assert (other.addresses(), len(other.mine())) == ([10, 2], 1)
 
 
 def test_a_subnet_that_somebody_empties_meanwhile_is_a_shortfall_and_no_error(rig: Rig) -> None:

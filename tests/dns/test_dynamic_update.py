@@ -1,7 +1,14 @@
 """Dynamic updates against a real BIND and a real PowerDNS."""
 
 import socket
+import socketserver
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from io import BufferedIOBase
+from math import inf
 from pathlib import Path
+from threading import Thread
 
 import dns.message
 import dns.query
@@ -10,6 +17,7 @@ import dns.update
 import pytest
 
 from spotwatch.core.errors import (
+    NameServerBusy,
     NameServerUnreachable,
     NameServiceDenied,
     NameServiceError,
@@ -136,6 +144,94 @@ def test_a_second_run_finds_nothing_left_to_do(updated: RealServer) -> None:
     again = service.leave(ours)
     service.wait(again)
     assert (again.taken, again.ttl) == ((), None)
+
+
+def test_half_done_and_run_again_it_is_done(updated: RealServer) -> None:
+    """The first run has taken one of two addresses out, and the list still names both."""
+
+    class Dying(DynamicUpdates):
+        def _take(self, *words: object, **more: object) -> bool:
+            if updated.addresses() != {"10.0.0.5", "10.0.0.6"}:
+                raise KeyboardInterrupt
+            return super()._take(*words, **more)  # type: ignore[arg-type]
+
+    service = updates(updated)
+    service.wait(service.join(ours))
+    clock = SystemClock()
+    with pytest.raises(KeyboardInterrupt):
+        Dying(updated.server, clock, clock.now() + 20, key=read_key(updated.key)).leave(ours)
+    left = service.leave(registration(ONE))
+    service.wait(left)
+    assert (left.taken, updated.addresses()) == (("10.0.0.6",), set())
+
+
+def test_four_instances_that_come_and_go_at_once_do_not_hurt_each_other(bind: RealServer) -> None:
+    """Two join while two others leave."""
+    many = [registration(f"i-{number}", f"10.0.{number}.1", f"10.0.{number}.2") for number in range(4)]
+    for one in many[2:]:
+        updates(bind).join(one)
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(updates(bind).join if one in many[:2] else updates(bind).leave, one) for one in many]:
+            done.result()
+    assert bind.addresses() == {address for one in many[:2] for address in one.addresses}
+    assert not any("i-2." in record or "i-3." in record for record in transferred(bind))
+
+
+class Busy(socketserver.ThreadingTCPServer):
+    """In front of a name server: the next `times` messages are answered with SERVFAIL, as one does that is starting."""
+
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self, real: RealServer, times: float) -> None:
+        self.real, self.times = real, times
+        super().__init__(("127.0.0.1", 0), _Exchange)
+
+    def answer(self, question: bytes) -> bytes:
+        self.times -= 1
+        if self.times >= 0:
+            response = dns.message.make_response(dns.message.from_wire(question, keyring=False))
+            response.set_rcode(dns.rcode.SERVFAIL)
+            return response.to_wire()
+        with socket.create_connection(("127.0.0.1", self.real.port), 5) as connection:
+            connection.sendall(len(question).to_bytes(2, "big") + question)
+            return _message(connection.makefile("rb"))
+
+
+class _Exchange(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        assert isinstance(self.server, Busy)
+        answer = self.server.answer(_message(self.rfile))
+        self.wfile.write(len(answer).to_bytes(2, "big") + answer)
+
+
+def _message(stream: BufferedIOBase) -> bytes:
+    return stream.read(int.from_bytes(stream.read(2), "big"))
+
+
+@contextmanager
+def busy(real: RealServer, times: float) -> Iterator[Server]:
+    with Busy(real, times) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield Server("127.0.0.1", server.server_address[1])
+        server.shutdown()
+
+
+@pytest.mark.parametrize("hook", ["join", "leave"])
+def test_a_server_that_is_busy_for_a_while_is_asked_again(bind: RealServer, hook: str) -> None:
+    clock = ManualClock()
+    with busy(bind, 3) as server:
+        service = DynamicUpdates(server, clock, 20, key=read_key(bind.key))
+        getattr(service, hook)(ours)
+    assert bind.addresses() == ({"10.0.0.5", "10.0.0.6"} if hook == "join" else set())
+    assert 0 < clock.now() < 20
+
+
+@pytest.mark.parametrize("hook", ["join", "leave"])
+def test_a_server_that_is_busy_for_good_says_so_at_the_deadline(bind: RealServer, hook: str) -> None:
+    clock = ManualClock()
+    with busy(bind, inf) as server, pytest.raises(NameServerBusy, match="SERVFAIL"):
+        getattr(DynamicUpdates(server, clock, 20, key=read_key(bind.key)), hook)(ours)
+    assert 10 < clock.now() <= 20
 
 
 def test_fifty_addresses_fit(updated: RealServer) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -83,6 +84,19 @@ def test_half_done_and_run_again_it_only_waits(
     account.clock.sleep(2)
     assert run_hook(NAME, account.services(HERE))[0] == 0
     assert account.clock.now() == 7
+
+
+def test_two_instances_at_once_each_wait_for_their_own(
+    account: Account, instance: ContainerInstance, run_hook: RunHook
+) -> None:
+    both = [instance, account.container_instance()]
+    for each in both:
+        account.task(each, "service:web")
+    words = [("--cluster", each.cluster, "--container-instance", each.arn) for each in both]
+    with ThreadPoolExecutor() as pool:
+        done = [pool.submit(run_hook, NAME, account.services(HERE), *each) for each in words]
+        assert [each.result()[0] for each in done] == [0, 0]
+    assert [account.container_status(each) for each in both] == ["DRAINING", "DRAINING"]
 
 
 def test_an_instance_that_is_deregistered_has_left(account: Account, run_hook: RunHook) -> None:

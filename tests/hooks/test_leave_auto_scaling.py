@@ -91,6 +91,12 @@ def test_what_is_in_no_group_has_nothing_to_leave(account: Account, run_hook: Ru
     assert (code, out) == (0, f"{instance} is in no Auto Scaling group: nothing to leave\n")
 
 
+def test_unhealthy_twice_is_unhealthy_once(account: Account, instance: str, run_hook: RunHook) -> None:
+    for _ in range(2):
+        assert run_hook(NAME, account.services(instance), "--how", "unhealthy")[0] == 0
+    assert list(account.states()) == [instance]
+
+
 def test_what_the_group_terminates_already_is_left_alone(account: Account, held_up: str, run_hook: RunHook) -> None:
     code, out = run_hook(NAME, account.services(held_up), "--how", "detach")
     assert (code, out) == (0, f"{held_up} is Terminating:Wait in {GROUP}: it leaves already\n")
@@ -163,6 +169,19 @@ def test_a_completed_action_is_not_missed(account: Account, held_up: str, run_ho
     assert run_hook(NAME, lifecycle(account, held_up))[0] == 0
     code, out = run_hook(NAME, lifecycle(account, held_up))
     assert (code, out) == (0, f"{held_up} is Terminating:Proceed in {GROUP}: it waits for no lifecycle action\n")
+
+
+def test_two_instances_complete_their_own_actions_at_the_same_time(account: Account, run_hook: RunHook) -> None:
+    both = account.scaled(size=2)
+    account.lifecycle_hook(timeout=3600)
+    for each in both:
+        account.terminate(each)
+    hooks = [threading.Thread(target=run_hook, args=(NAME, lifecycle(account, each))) for each in both]
+    for hook in hooks:
+        hook.start()
+    for hook in hooks:
+        hook.join()
+    assert account.aws.balancing.results == {(each, "drain"): "CONTINUE" for each in both}
 
 
 def test_an_announced_termination_that_does_not_show_yet_is_waited_for(

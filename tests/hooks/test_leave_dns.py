@@ -1,16 +1,11 @@
 """leave-dns: nobody is sent to the instance any more, and nobody else's records are gone."""
 
-import socket
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
 
-from spotwatch.hooks import leave_dns
 from spotwatch.hooks.name_records import listed
-from spotwatch.simulate.strict_aws import Fault
 from tests.balancers import RunHook
 from tests.dns.conftest import bind as bind  # the fixture
 from tests.dns.servers import RealServer
@@ -84,91 +79,6 @@ def test_a_wait_that_the_deadline_cuts_has_its_own_exit_code_and_words(names: Na
     assert said.startswith("cut by the deadline: Route 53 has the change")
     assert said.endswith("(10.0.0.5, 10.0.0.6) taken out\n")
     assert names.records() == {}
-
-
-def test_half_done_and_run_again_it_is_done(names: Names, run_hook: RunHook) -> None:
-    """The first run dies between the two deregistrations."""
-    service = names.service()
-    names.cloud_map().join(ours)
-    names.map.deregister_instance(ServiceId=service, InstanceId=f"{ONE}/10.0.0.5")
-    code, said = run_hook("leave-dns", names.services(), *CLOUD_MAP)
-    assert (code, said) == (0, f"{NAME}: 1 IPv4 address (10.0.0.6) taken out, and no longer answered\n")
-    assert names.registered(service) == {}
-
-
-@pytest.mark.parametrize("words", [ROUTE53, CLOUD_MAP], ids=["Route 53", "Cloud Map"])
-def test_two_instances_that_leave_at_once_leave_the_third_alone(names: Names, words: tuple[str, ...]) -> None:
-    from argparse import ArgumentParser
-
-    service = names.service()
-    third = registration("i-0333", "10.0.0.9")
-    for one in (ours, theirs, third):
-        names.route53("simple").join(one)
-        names.cloud_map().join(one)
-    parser = ArgumentParser()
-    leave_dns.add_arguments(parser)
-    both = [names.services(ONE, "10.0.0.5", "10.0.0.6"), names.services(OTHER, "10.0.0.7")]
-    with ThreadPoolExecutor() as pool:
-        codes = pool.map(lambda services: leave_dns.run(parser.parse_args(words), services, dry_run=False), both)
-        assert list(codes) == [0, 0]
-    left = names.values() if words is ROUTE53 else set(names.registered(service).values())
-    assert left == {"10.0.0.9"}
-
-
-@pytest.mark.parametrize("words", [ROUTE53, CLOUD_MAP], ids=["Route 53", "Cloud Map"])
-@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.BROKEN])
-def test_trouble_that_passes_only_takes_time(
-    names: Names, run_hook: RunHook, words: tuple[str, ...], fault: Fault
-) -> None:
-    service = names.service()
-    names.route53().join(ours)
-    names.cloud_map().join(ours)
-    names.aws.plan(fault, "*", times=4)
-    assert run_hook("leave-dns", names.services(), *words)[0] == 0
-    assert (names.records() if words is ROUTE53 else names.registered(service)) == {}
-
-
-@pytest.mark.parametrize("words", [ROUTE53, CLOUD_MAP], ids=["Route 53", "Cloud Map"])
-def test_every_aws_action_that_is_called_is_declared(names: Names, run_hook: RunHook, words: tuple[str, ...]) -> None:
-    names.service()
-    names.route53().join(ours)
-    names.cloud_map().join(ours)
-    names.aws.calls.clear()
-    assert run_hook("leave-dns", names.services(), *words)[0] == 0
-    assert {call.name for call in names.aws.calls} <= set(leave_dns.IAM_ACTIONS)
-
-
-@pytest.fixture
-def silence() -> Iterator[int]:
-    """The port of somebody who accepts connections and never says anything."""
-    with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
-        yield int(listener.getsockname()[1])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "words",
-    [
-        ROUTE53,
-        CLOUD_MAP,
-        ("update", "--name", NAME, "--server", "127.0.0.1:{port}"),
-        ("sql", "--name", NAME, "--schema", "mydns", "--database", "mysql://me@127.0.0.1:{port}/dns"),
-        ("sql", "--name", NAME, "--schema", "mydns", "--database", "postgresql://me@127.0.0.1:{port}/dns"),
-    ],
-    ids=["Route 53", "Cloud Map", "update", "MySQL", "PostgreSQL"],
-)
-@pytest.mark.usefixtures("names")
-def test_an_endpoint_that_swallows_everything_does_not_outlast_the_deadline(
-    run_hook: RunHook, monkeypatch: pytest.MonkeyPatch, silence: int, words: tuple[str, ...]
-) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silence}")
-    clock = RealClock()
-    services = HookServices(environment={"SPOTWATCH_TIMEOUT": "4"}, clock=clock, born=clock.now())
-    began = clock.now()
-    code, said = run_hook("leave-dns", services, *(word.format(port=silence) for word in words))
-    assert code == 75
-    assert f"cut by the deadline: no answer yet for {NAME}" in said
-    assert clock.now() - began < 4
 
 
 def test_a_dry_run_says_what_it_would_do_and_changes_nothing(names: Names, run_hook: RunHook) -> None:

@@ -217,6 +217,16 @@ def test_without_another_permission_it_is_named_once_for_all_groups(
     assert out.endswith(f"; allow the IAM action elasticloadbalancing:{call}\n")
 
 
+def test_without_the_permission_to_read_the_delay_it_leaves_all_the_same(
+    account: Account, instance: str, run_hook: RunHook
+) -> None:
+    group = account.group(delay=10)
+    account.register(group, instance)
+    account.aws.plan(Fault.DENIED, "elasticloadbalancing:DescribeTargetGroupAttributes", 1000)
+    assert run_hook(NAME, account.services(instance))[0] == 0
+    assert account.health(group) == {}
+
+
 def test_without_addresses_the_instance_id_still_leaves(account: Account, instance: str, run_hook: RunHook) -> None:
     group = account.group()
     account.register(group, instance)
