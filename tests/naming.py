@@ -39,6 +39,19 @@ class HookClock(ManualClock):
 
 
 @dataclass
+class Kept:
+    """What a hook has written down."""
+
+    text: str = ""
+
+    def read(self) -> str:
+        return self.text
+
+    def write(self, text: str) -> None:
+        self.text = text
+
+
+@dataclass
 class HookServices:
     """What the hooks work with; time is the test's own unless another clock is given."""
 
@@ -48,6 +61,10 @@ class HookServices:
     clock: Any = field(default_factory=HookClock)
     vcpus: int = 2
     born: float = 0.0
+    kept: "Kept | None" = None
+
+    def note(self) -> "Kept | None":
+        return self.kept
 
     def instance(self) -> InstanceFacts:
         return InstanceFacts(self.id, "m5.large", "eu-west-1a", "eu-west-1")

@@ -19,6 +19,7 @@ from spotwatch.host.file_systems import FileSystems
 from spotwatch.host.log_volume import LogVolume
 from spotwatch.host.processes import read_process
 from spotwatch.host.programs import Programs
+from spotwatch.host.state_text import StateText
 from spotwatch.host.told import Told
 from spotwatch.host.units import Units
 
@@ -150,6 +151,15 @@ class Services:
         except ModuleNotFoundError as error:
             raise AwsRefused(f"{error.name} is not installed", hint="install spotwatch with its extra: [aws]") from None
         return Session(self.clock, until=until, region=region or None, read_timeout=READ_TIMEOUT)
+
+    def note(self) -> StateText | None:
+        """In a file of the hook's name."""
+        directory, hook = (self.environment.get(f"SPOTWATCH_{name}", "") for name in ("STATE_DIRECTORY", "HOOK"))
+        if not directory or not hook:
+            return None
+        kept = StateText(os.path.join(directory, "hooks"), f"{hook}.json")
+        kept.make_directory()
+        return kept
 
     @property
     def vcpus(self) -> int:

@@ -9,6 +9,7 @@ from functools import partial
 
 from spotwatch.core.name_record import NameChange
 from spotwatch.hooks import name_records
+from spotwatch.hooks.earlier_run import EarlierRun
 from spotwatch.hooks.name_records import Work, listed, own_addresses, registrations
 from spotwatch.hooks.services import Services
 
@@ -33,7 +34,13 @@ def run(arguments: Namespace, services: Services, *, dry_run: bool) -> int:
     addresses = own_addresses(arguments, services)
     wanted = registrations(arguments, services, addresses, weight=1)
     work = Work.begin(arguments, services, services.instance().region)
+    earlier = EarlierRun(services)
+    if arguments.wait_ttl and not dry_run:
+        looked = work.change({one.name: partial(work.service.leave, one, dry_run=True) for one in wanted})
+        earlier.about_to_take(looked)
+        wanted = [one for one in wanted if one.name in {change.name for change in looked}]
     changes = work.change({one.name: partial(work.service.leave, one, dry_run=dry_run) for one in wanted})
+    changes = [earlier.whole(change) for change in changes]
     shown = set() if dry_run else work.wait(changes)
     for change in changes:
         _tell(change, dry_run=dry_run, shown=change.name in shown)

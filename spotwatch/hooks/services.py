@@ -352,6 +352,26 @@ class NameService(Protocol):
         ...
 
 
+class Note(Protocol):
+    """A small text that outlasts the process."""
+
+    def read(self) -> str:
+        """What was written last; empty if nothing was.
+
+        Raises:
+            StateUnavailable: it cannot be read.
+        """
+        ...
+
+    def write(self, text: str) -> None:
+        """Replace it; durable when this returns.
+
+        Raises:
+            StateUnavailable: it cannot be written.
+        """
+        ...
+
+
 class Services(Protocol):
     """All of them."""
 
@@ -425,6 +445,14 @@ class Services(Protocol):
     @property
     def ecs_agent(self) -> EcsAgent:
         """The ECS agent of this machine."""
+        ...
+
+    def note(self) -> Note | None:
+        """What this hook writes down for its next run; None outside a drain.
+
+        Raises:
+            StateUnavailable: there is no place for it.
+        """
         ...
 
     @property

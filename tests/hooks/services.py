@@ -15,6 +15,7 @@ from spotwatch.hooks.services import (
     Ecs,
     EcsAgent,
     NameService,
+    Note,
     Recipient,
     TargetGroups,
     Told,
@@ -207,6 +208,9 @@ class FakeServices:
 
     @property
     def ecs_agent(self) -> EcsAgent:
+        raise NotAskedFor
+
+    def note(self) -> Note | None:
         raise NotAskedFor
 
     @property

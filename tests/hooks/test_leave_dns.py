@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from spotwatch.core.errors import StateUnavailable
 from spotwatch.hooks.name_records import listed
 from tests.balancers import RunHook
 from tests.dns.conftest import bind as bind  # the fixture
 from tests.dns.servers import RealServer
-from tests.naming import NAME, ONE, OTHER, HookServices, Names, registration
+from tests.naming import DRAIN, NAME, ONE, OTHER, HookServices, Kept, Names, registration
 
 ROUTE53 = ("route53", "--name", NAME)
 CLOUD_MAP = ("cloud-map", "--name", NAME)
@@ -63,6 +64,78 @@ def test_a_ttl_that_outlasts_the_deadline_is_a_cut_and_the_rest_is_named(names: 
     assert "cut by the deadline: others may remember the records for 3 min 1 s more" in said
     assert names.clock.now() - began == pytest.approx(119)
     assert names.records() == {}
+
+
+class Killed(BaseException):
+    """The end of the process: nothing in the program catches it."""
+
+
+def killed_at(services: HookServices, seconds: float) -> None:
+    """Let the process end when so much time has passed."""
+    end, sleep = services.clock.now() + seconds, services.clock.sleep
+
+    def until_then(span: float) -> None:
+        sleep(min(span, end - services.clock.now()))
+        if services.clock.now() >= end:
+            services.clock.sleep = sleep
+            raise Killed
+
+    services.clock.sleep = until_then
+
+
+@pytest.mark.parametrize("words", [ROUTE53, CLOUD_MAP], ids=["Route 53", "Cloud Map"])
+def test_killed_while_others_remember_and_run_again_it_waits_once_more(
+    names: Names, run_hook: RunHook, words: tuple[str, ...]
+) -> None:
+    service = names.service(ttl=30)
+    (names.route53() if words is ROUTE53 else names.cloud_map()).join(ours)
+    services = names.services(ONE, **{**DRAIN, "SPOTWATCH_DRAIN_ID": "one"})
+    services.kept = Kept()
+    killed_at(services, 10)
+    with pytest.raises(Killed):
+        run_hook("leave-dns", services, *words, "--wait-ttl")
+    assert (names.records() if words is ROUTE53 else names.registered(service)) == {}
+    code, said = run_hook("leave-dns", services, *words, "--wait-ttl")
+    assert (code, names.clock.now()) == (0, 40)
+    assert said == (
+        f"{NAME}: 2 IPv4 addresses (10.0.0.5, 10.0.0.6) taken out, and no longer answered\n"
+        "nobody remembers the records any more, 30 s later\n"
+    )
+
+
+def test_what_another_drain_has_taken_out_is_not_waited_for(names: Names, run_hook: RunHook) -> None:
+    kept = Kept()
+    for drain, seconds in (("one", 30), ("two", 30)):
+        services = names.services(ONE, **{**DRAIN, "SPOTWATCH_DRAIN_ID": drain})
+        services.kept = kept
+        if drain == "one":
+            names.route53().join(ours)
+        assert run_hook("leave-dns", services, *ROUTE53, "--wait-ttl")[0] == 0
+        assert names.clock.now() == seconds
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"drain": "one"}', '{"drain": "one", "names": {"a": 1}}'])
+def test_a_note_that_is_damaged_is_none(names: Names, run_hook: RunHook, text: str) -> None:
+    names.route53().join(ours)
+    services = names.services(ONE, **{**DRAIN, "SPOTWATCH_DRAIN_ID": "one"})
+    services.kept = Kept(text)
+    assert run_hook("leave-dns", services, *ROUTE53, "--wait-ttl")[0] == 0
+    assert names.records() == {}
+
+
+def test_without_a_place_for_the_note_it_leaves_all_the_same_and_says_so(names: Names, run_hook: RunHook) -> None:
+    class Full(Kept):
+        def write(self, text: str) -> None:  # noqa: ARG002
+            raise StateUnavailable("cannot write it: No space left on device")
+
+    names.route53().join(ours)
+    services = names.services()
+    services.kept = Full()
+    code, said = run_hook("leave-dns", services, *ROUTE53, "--wait-ttl")
+    assert (code, names.records()) == (0, {})
+    assert said.startswith(
+        "cannot write it: No space left on device; if this hook is killed and run again, it will not"
+    )
 
 
 def test_where_nothing_was_taken_out_nobody_waits(names: Names, run_hook: RunHook) -> None:

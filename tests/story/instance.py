@@ -1,12 +1,14 @@
 """One Spot Instance: the real daemon with the real built-in hooks, its metadata service, and its application."""
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import SIGKILL
 from time import monotonic, sleep
 from types import TracebackType
 from typing import Self
@@ -63,9 +65,7 @@ class SpotInstance:
         self.directory.mkdir()
         with ExitStack() as stack:
             self.application = stack.enter_context(self._serving())
-            self.daemon = stack.enter_context(
-                DaemonProcess(self.directory, *self.hooks, endpoint=self.machine.endpoint, under=self.machine.under)
-            )
+            self.daemon = stack.enter_context(self._watching())
             self.daemon.record("hook-ended", hook="join-dns", status="succeeded")
             self._stack = stack.pop_all()
         return self
@@ -90,6 +90,17 @@ class SpotInstance:
         finally:
             process.terminate()
             process.wait(PATIENCE)
+
+    def _watching(self) -> DaemonProcess:
+        return DaemonProcess(self.directory, *self.hooks, endpoint=self.machine.endpoint, under=self.machine.under)
+
+    def kill_daemon_and_hooks(self) -> None:
+        """And start it anew, as systemd does after an end by the OOM killer."""
+        self.daemon.signal(SIGKILL)
+        self.daemon.exit_code()
+        for pid in self.daemon.survivors():
+            os.kill(pid, SIGKILL)
+        self.daemon = self._stack.enter_context(self._watching())
 
     def interrupt(self, seconds: float = 120) -> float:
         """Give the notice; when (monotonic clock)."""
@@ -126,11 +137,14 @@ class Interruption:
         return [each for each in self.requests if each.address in addresses and each.path.startswith(path)]
 
 
-def interruption(instance: SpotInstance, clients: Clients, ttl: float) -> Interruption:
+def interruption(
+    instance: SpotInstance, clients: Clients, ttl: float, meanwhile: Callable[[], None] = lambda: None
+) -> Interruption:
     """Interrupt it while clients send requests, and let them go on until the last stale answer would show, or did."""
     with clients:
         sleep(SLOW_SECONDS / 2)  # requests of all kinds are on their way
         noticed = instance.interrupt()
+        meanwhile()
         instance.daemon.wait_for(
             lambda: instance.daemon.records("drain-ended", event_kind="terminate"), "the end of the drain", within=30
         )

@@ -16,7 +16,7 @@ import pytest
 from spotwatch.simulate.instance import Instance
 from spotwatch.simulate.service import MetadataService
 from tests.dns import servers
-from tests.dns.servers import NAME, free_port
+from tests.dns.servers import NAME, RealServer, free_port
 from tests.naming import ONE, OTHER
 from tests.story.clients import Clients
 from tests.story.instance import Machine, SpotInstance, interruption, name_hook, served, stop_application
@@ -39,7 +39,7 @@ class Rig:
     """A name server, and instances that have joined it."""
 
     directory: Path
-    server_port: int
+    server: RealServer
     database: str
     stack: ExitStack
     ttl: int = 2
@@ -47,7 +47,7 @@ class Rig:
 
     def hook(self, use: str, *words: str, on: str, stage: int = 10) -> str:
         place = ("sql", "--schema", "powerdns", "--database", f"sqlite://{self.database}", "--name", NAME)
-        return name_hook(use, *place, "--check-server", f"127.0.0.1:{self.server_port}", *words, on=on, stage=stage)
+        return name_hook(use, *place, "--check-server", f"127.0.0.1:{self.server.port}", *words, on=on, stage=stage)
 
     def leave(self, *words: str, stage: int = 10) -> str:
         return self.hook("leave-dns", "--answer-cache", f"{ANSWER_CACHE}s", *words, on="terminate", stage=stage)
@@ -60,20 +60,35 @@ class Rig:
         return self.stack.enter_context(SpotInstance(self.directory / name, machine, self.port, (join, *hooks)))
 
     def clients(self) -> Clients:
-        return Clients("127.0.0.1", self.server_port, self.port)
+        return Clients("127.0.0.1", self.server.port, self.port)
 
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     (tmp_path / "dns").mkdir()
     with servers.powerdns(tmp_path / "dns", answer_cache=ANSWER_CACHE) as (server, database), ExitStack() as stack:
-        yield Rig(tmp_path, server.port, database.name, stack)
+        yield Rig(tmp_path, server, database.name, stack)
 
 
 def test_nobody_with_a_fresh_answer_is_refused_from_the_notice_to_the_last_request(rig: Rig) -> None:
     rig.instance("small")
     big = rig.instance("big", rig.leave("--wait-ttl"), stop_application(stage=20))
     served(interruption(big, rig.clients(), rig.ttl), "leave-dns", "stop-application")
+
+
+def test_nor_if_daemon_and_hooks_are_killed_while_others_remember_the_answer(rig: Rig) -> None:
+    """The name service says nothing of the instance any more when leave-dns is run again."""
+    rig.ttl = 8
+    rig.instance("small")
+    big = rig.instance("big", rig.leave("--wait-ttl"), stop_application(stage=20))
+
+    def kill() -> None:
+        while not rig.server.addresses().isdisjoint(ADDRESSES["big"]):
+            sleep(0.05)
+        sleep(1)
+        big.kill_daemon_and_hooks()
+
+    served(interruption(big, rig.clients(), rig.ttl, kill), "leave-dns", "stop-application")
 
 
 @pytest.mark.parametrize(
