@@ -12,6 +12,7 @@ import pytest
 from spotwatch.cli.hook_services import ENDPOINT, Services
 from spotwatch.core.errors import AwsError, VolumeRefused
 from spotwatch.core.report import InstanceFacts
+from spotwatch.host.state_text import StateText
 from spotwatch.simulate.service import MetadataService
 from tests.cloud import Cloud
 
@@ -71,6 +72,17 @@ def test_what_is_in_memory_is_no_log_volume() -> None:
 def test_without_a_journal_there_is_no_report(state: str) -> None:
     services = Services({"SPOTWATCH_STATE_DIRECTORY": state, "SPOTWATCH_DRAIN_ID": "a"})
     assert services.report_so_far() == ""
+
+
+def test_a_hook_finds_its_note_again_and_no_other_one_s(tmp_path: Path) -> None:
+    def note(hook: str) -> StateText:
+        found = Services({"SPOTWATCH_STATE_DIRECTORY": str(tmp_path), "SPOTWATCH_HOOK": hook}).note()
+        assert found is not None
+        return found
+
+    note("leave-dns").write("text")
+    assert (note("leave-dns").read(), note("other").read()) == ("text", "")
+    assert Services({}).note() is None
 
 
 def test_a_hook_that_does_not_speak_to_aws_loads_no_client_of_anything(tmp_path: Path) -> None:
