@@ -60,15 +60,14 @@ def _serve(server: _Server) -> None:
 
 def serve(directory: Path, port: int, addresses: Sequence[str]) -> None:
     """Until SIGTERM."""
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # in all threads: nobody but sigwait gets it
     handler = _handler(os.open(directory / REQUESTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644))
     servers = [_Server((address, port), handler) for address in addresses]
     threads = [threading.Thread(target=_serve, args=(server,)) for server in servers]
     for thread in threads:
         thread.start()
     (directory / PID_FILE).write_text(str(os.getpid()))
-    stop.wait()
+    signal.sigwait({signal.SIGTERM})
     for server in servers:
         server.shutdown()
     for thread in threads:
