@@ -6,6 +6,7 @@ cache of the file system only is not, and the journal is as it was. That is what
 
 import contextlib
 import os
+import random
 import socket
 import struct
 import subprocess
@@ -125,6 +126,15 @@ def logs(root: Path) -> Mapping[str, bytes]:
     return content
 
 
+def logs_and_noise(root: Path) -> Mapping[str, bytes]:
+    """The same, and lines that no compression makes much smaller: their bundle is sent in several parts."""
+    content = dict(logs(root))
+    words = random.Random(1)
+    content["log/noise.log"] = b"".join(b"%06d %s\n" % (n, words.randbytes(40).hex().encode()) for n in range(2000))
+    _write(root / "log" / "noise.log", content["log/noise.log"])
+    return content
+
+
 def _write(path: Path, content: bytes, pieces: int = 1) -> None:
     """In several appends, each of them synced."""
     step = len(content) // pieces + 1
@@ -240,6 +250,11 @@ def _disk_with(path: Path, at: int, data: bytes) -> Path:
         disk.write(data)
         disk.truncate(32 * MIB)
     return path
+
+
+def mark_as_damaged(image: Image) -> None:
+    """Have an ext4 say of itself that it has errors."""
+    subprocess.run(["debugfs", "-w", "-R", "ssv state 2", str(image.path)], capture_output=True, check=True)
 
 
 def corrupt_directory(image: Image, directory: str) -> None:
