@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "ship": "ship what is left on log volumes, in a batch or by hand",
     "logs": "list and read what was shipped",
     "addresses": "hold as many addresses as the instance's size deserves",
+    "help": "show a page of the manual",
     "volumes": "list leftover log volumes, what they cost, and raise alarms",
 }
 

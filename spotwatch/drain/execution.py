@@ -305,7 +305,7 @@ class Execution:
         )
 
     def _words(self, order: StartHook, now: Instant) -> dict[str, str]:
-        """The documented environment of a hook (README, "What a hook is told")."""
+        """The documented environment of a hook (spotwatch/manual/settings.md, "What a hook is told")."""
         event, instance = self._drain.event, self.notes.instance
         return {
             "SPOTWATCH_EVENT": event.kind.value,

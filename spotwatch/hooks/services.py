@@ -282,7 +282,7 @@ class Services(Protocol):
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What the hook was told (README, "What a hook is told")."""
+        """What the hook was told (spotwatch/manual/settings.md, "What a hook is told")."""
         ...
 
     @property
