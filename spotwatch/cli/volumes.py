@@ -214,7 +214,7 @@ def _alarms(leftovers: Sequence[Leftover], age: float | None, count: int | None)
     if age is not None and leftovers and leftovers[0].age_seconds > age:
         oldest = leftovers[0]
         alarms.append(
-            f"{oldest.id} has been left over for {_age(oldest.age_seconds)}, longer than {format_duration(age)}"
+            f"{oldest.id} has been left over for {shown_age(oldest.age_seconds)}, longer than {format_duration(age)}"
         )
     if count is not None and len(leftovers) > count:
         alarms.append(f"{plural(len(leftovers), 'volume')} left over, more than {count}")
@@ -267,7 +267,7 @@ def _cells(leftover: Leftover) -> tuple[str, ...]:
         leftover.id,
         leftover.instance or "unknown",
         leftover.availability_zone,
-        _age(leftover.age_seconds),
+        shown_age(leftover.age_seconds),
         f"{leftover.size_gib} GiB",
         leftover.state,
         leftover.attached_to or "-",
@@ -277,8 +277,8 @@ def _cells(leftover: Leftover) -> tuple[str, ...]:
     )
 
 
-def _age(seconds: float) -> str:
-    """In minutes; days from two on, since these volumes are measured in them."""
+def shown_age(seconds: float) -> str:
+    """For people: in minutes; days from two on, since these volumes are measured in them."""
     minutes = round(seconds / 60)
     return f"{minutes // 1440} d {minutes // 60 % 24} h" if minutes >= 2880 else format_duration(minutes * 60)
 

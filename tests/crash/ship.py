@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 from argparse import ArgumentParser, Namespace
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache, wraps
@@ -43,9 +44,6 @@ from tests.crash.fork_server import end, serve, tie_to_parent
 LOADED: Final = (s3, ec2_volumes, batch_command, report)
 """What a life would import as it goes."""
 
-NAME_BYTES: Final = 128
-"""Of a point in the file; so its number follows from its place, whoever has written it."""
-
 PART_BYTES: Final = 32 * 1024
 """Of a multipart upload here, and of a range that is read."""
 
@@ -61,32 +59,46 @@ R = TypeVar("R")
 
 
 class Points:
-    """Counts the points that both processes reach, together.
+    """Tells of the points that a process reaches, and ends at one of them.
+
+    A point is known by its name, the number of the volume that it is about, and how often there was such a one before:
+    so it is the same in every life, however often that has to look whether an attachment shows.
 
     Args:
-        path: where their names go.
-        fatal: the number of the point to end at; 0 for none.
+        path: where they are told, a line each.
+        fatal: the point to end at; empty for none.
         end: one of `ENDS`.
+        volumes: the ids of all volumes; their numbers follow from their order.
         parent: of the process that reads: the one that waits for it; 0 in that one.
+        subject: of the process that reads: the volume.
     """
 
-    def __init__(self, path: str, fatal: int, end: str, parent: int = 0) -> None:
-        self._path, self._fatal, self._end, self._parent = path, fatal, end, parent
+    def __init__(
+        self, path: str, fatal: str, end: str, volumes: Sequence[str], parent: int = 0, subject: str = ""
+    ) -> None:
+        self._path, self._fatal, self._end, self._volumes = path, fatal, end, volumes
+        self._parent, self._subject = parent, subject
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._reached = Counter[str]()
         self._lock = Lock()
 
-    def of_the_reader(self) -> "Points":
-        """The same, in a process that was just forked."""
-        return Points(self._path, self._fatal, self._end, os.getppid())
+    def of_the_reader(self, words: Sequence[str]) -> "Points":
+        """The same, in a process that was just forked to read one of the volumes."""
+        return Points(self._path, self._fatal, self._end, self._volumes, os.getppid(), " ".join(words))
 
     @contextmanager
-    def around(self, deed: str) -> Iterator[None]:
-        """A point before and a point after what is done in the context, however it ends."""
-        self.reach(f"before {deed}")
+    def around(self, deed: str, subject: str = "") -> Iterator[None]:
+        """A point before and a point after what is done in the context, however it ends.
+
+        Args:
+            deed: its name.
+            subject: what has the id of the volume in it, if anything has.
+        """
+        self.reach(f"before {deed}", subject)
         try:
             yield
         finally:
-            self.reach(f"after {deed}")
+            self.reach(f"after {deed}", subject)
 
     def mortal(self, deed: str, do: Callable[P, R]) -> Callable[P, R]:
         """A function with points around it."""
@@ -105,23 +117,26 @@ class Points:
 
         @contextmanager
         def wrapped(*args: P.args, **kwargs: P.kwargs) -> Iterator[R]:
-            self.reach(f"before {deed}")
+            subject = str(args)
+            self.reach(f"before {deed}", subject)
             with do(*args, **kwargs) as made:
-                self.reach(f"after {deed}")
+                self.reach(f"after {deed}", subject)
                 yield made
-                self.reach(f"before the end of {deed}")
-            self.reach(f"after the end of {deed}")
+                self.reach(f"before the end of {deed}", subject)
+            self.reach(f"after the end of {deed}", subject)
 
         return wrapped
 
-    def reach(self, name: str) -> None:
+    def reach(self, name: str, subject: str = "") -> None:
         """A point; it may end here."""
+        about = next((n for n, volume in enumerate(self._volumes, 1) if volume in f"{subject} {self._subject}"), 0)
         whose = OF_THE_READER if self._parent else ""
-        line = f"{whose}{name}"[: NAME_BYTES - 1].ljust(NAME_BYTES - 1).encode() + b"\n"
         with self._lock:
-            os.write(self._file, line)
-            number = os.lseek(self._file, 0, os.SEEK_CUR) // NAME_BYTES
-        if number == self._fatal:
+            told = f"{whose}{name}{f', volume {about}' if about else ''}"
+            self._reached[told] += 1
+            point = f"{told}, {self._reached[told]}"
+            os.write(self._file, f"{point}\n".encode())
+        if point == self._fatal:
             self._die()
 
     def _die(self) -> None:
@@ -180,7 +195,7 @@ _life: Points
 def _read(words: Sequence[str]) -> int:
     """The process that reads: ``spotwatch ship --draft``, with points."""
     global _life
-    _life = points = _life.of_the_reader()
+    _life = points = _life.of_the_reader(words)
     for name in ("mounted", "loop_device", "read_only"):
         setattr(opened_volume, name, points.mortal_context(name, getattr(opened_volume, name)))
     for way in opened_volume.WAYS:
@@ -196,7 +211,7 @@ def live(words: Sequence[str]) -> int:
     global _life
     split = list(words).index("--")
     told = _told(words[:split])
-    _life = Points(str(told.points), told.fatal, told.end)
+    _life = Points(str(told.points), told.fatal, told.end, told.volume)
     _see_devices_in(told.devices)
     claims: Any = Claims
     claims.held = _life.mortal_context("the claim", Claims.held)
@@ -210,7 +225,8 @@ def live(words: Sequence[str]) -> int:
 def _told(words: Sequence[str]) -> Namespace:
     parser = ArgumentParser()
     parser.add_argument("--points", type=Path, required=True)
-    parser.add_argument("--fatal", type=int, default=0)
+    parser.add_argument("--fatal", default="")
+    parser.add_argument("--volume", action="append", required=True)
     parser.add_argument("--end", choices=ENDS, default="all")
     parser.add_argument("--devices", type=Path, required=True, help="with a link for each attached volume")
     parser.add_argument("--silence", type=float, required=True, help="seconds after which a lease counts as silent")
@@ -231,7 +247,8 @@ def _mortal_calls() -> None:
     attempt = Api.attempt
 
     def mortal(self: Api, operation: str, **parameters: Any) -> dict[str, Any]:
-        with _life.around(f"{self.service}:{operation}{_detail(operation, parameters)}"):
+        named = {name: value for name, value in parameters.items() if name != "Body"}
+        with _life.around(f"{self.service}:{operation}{_detail(operation, parameters)}", str(named)):
             return attempt(self, operation, **parameters)
 
     Api.attempt = mortal  # type: ignore[method-assign]

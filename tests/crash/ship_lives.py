@@ -28,7 +28,7 @@ from spotwatch.ship.shipper import verify
 from spotwatch.simulate.strict_aws import Delays, StrictAws
 from tests.cloud import BUCKET, IMAGE, ZONE
 from tests.crash.fork_server import ForkServer, Life, children_of
-from tests.crash.ship import NAME_BYTES, PART_BYTES
+from tests.crash.ship import PART_BYTES
 from tests.host.test_killed_reader import left_of, wait_until_nothing_is_left
 from tests.ship.images import Image
 
@@ -162,20 +162,21 @@ class Crash:
     """How the first life ends, and where the volumes are worked on afterwards.
 
     Attributes:
-        point: the number of the point; 0 for none.
+        point: the point; empty for none.
         end: see `tests.crash.ship.ENDS`.
         elsewhere: whether the next lives are on another host.
-        again: the number of the point at which the second life is killed; 0 for none.
+        again: the point at which the second life is killed; empty for none.
     """
 
-    point: int = 0
+    point: str = ""
     end: str = "all"
     elsewhere: bool = False
-    again: int = 0
+    again: str = ""
 
     def __str__(self) -> str:
         where = "another" if self.elsewhere else "the same"
-        return f"{self.end} at {self.point}, then on {where} host" + (f", killed at {self.again}" * bool(self.again))
+        again = f", killed {self.again}" if self.again else ""
+        return f"{self.end} {self.point or 'never'}, then on {where} host{again}"
 
 
 @dataclass
@@ -188,10 +189,9 @@ class Story:
     logs: str = ""
 
     @property
-    def died_at(self) -> str:
-        """The name of the point of the crash; empty if it was not reached."""
-        names = self.points[0] if self.points else []
-        return names[self.crash.point - 1] if 0 < self.crash.point <= len(names) else ""
+    def is_crashed(self) -> bool:
+        """Whether the first life has reached its last point."""
+        return bool(self.crash.point) and self.crash.point in self.points[0]
 
 
 @dataclass(frozen=True)
@@ -292,7 +292,7 @@ class Trial:
             again = crash.again
             for _ in range(MOST_LIVES):
                 self._live_once(int(crash.elsewhere), again, "all")
-                again = 0
+                again = ""
                 self._look("after a later life")
                 if stopped is not None:
                     _wake(stopped)
@@ -309,18 +309,18 @@ class Trial:
 
     def live_at_once(self) -> Story:
         """Both hosts begin at the same time; then each goes on by itself."""
-        both = [self._start(number, 0, "all") for number in range(2)]
+        both = [self._start(number, "", "all") for number in range(2)]
         for life in both:
             self._finish(life)
         self._look("after both")
         return self.live()
 
-    def _live_once(self, host: int, fatal: int, end: str) -> Life | None:
+    def _live_once(self, host: int, fatal: str, end: str) -> Life | None:
         """One life; it is answered if it stands still."""
         life = self._start(host, fatal, end)
         return None if self._finish(life) else life
 
-    def _start(self, host: int, fatal: int, end: str) -> Life:
+    def _start(self, host: int, fatal: str, end: str) -> Life:
         self._lives += 1
         ours = {
             "points": self._directory / f"points.{self._lives}", "fatal": fatal, "end": end,
@@ -331,9 +331,9 @@ class Trial:
             "host-instance-id": self._hosts[host], "availability-zone": ZONE, "region": "eu-west-1",
             "set": f"state.directory={self._directory / f'state-{host}'}", "scratch": self._directory / "scratch",
         }  # fmt: skip
-        words = [f"--{name}={value}" for name, value in ours.items()]
-        words += ["--", "ship", *(f"--{name}={value}" for name, value in theirs.items()), *self._words]
-        words += [f"--volume={leftover.id}" for leftover in self._leftovers]
+        volumes = [f"--volume={leftover.id}" for leftover in self._leftovers]
+        words = [*(f"--{name}={value}" for name, value in ours.items()), *volumes, "--", "ship"]
+        words += [*(f"--{name}={value}" for name, value in theirs.items()), *self._words, *volumes]
         environment = {**os.environ, "TMPDIR": str(self._directory), "SPOTWATCH_TRIAL": self._prefix}
         return self._server.start(words, self._directory / f"log.{self._lives}", environment)
 
@@ -394,8 +394,7 @@ class Trial:
 def _names(points: Path) -> list[str]:
     """Of all points that a life has reached."""
     with suppress(FileNotFoundError):
-        text = points.read_text()
-        return [text[at : at + NAME_BYTES].strip() for at in range(0, len(text), NAME_BYTES)]
+        return points.read_text().splitlines()
     return []
 
 

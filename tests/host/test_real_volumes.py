@@ -15,6 +15,7 @@ from spotwatch.core.log_file import LogFile, Unreadable
 from spotwatch.host.loop import loop_device
 from spotwatch.host.mounts import mounted
 from spotwatch.host.opened_volume import PLAIN, OpenedVolume, open_volume
+from spotwatch.host.overlay import Overlay
 from spotwatch.host.qemu_overlay import QemuOverlays
 from spotwatch.host.tree import DirectoryTree
 from tests.ship import images
@@ -303,6 +304,29 @@ def test_a_file_system_that_has_noted_errors_is_an_anomaly(tmp_path: Path) -> No
     with open_volume(str(image.path), scratch=str(tmp_path), ways=QEMU) as volume:
         assert "the file system is marked as having errors" in volume.anomalies()
         assert read_all(volume) == image.content
+
+
+class AfterAnother:
+    """Overlays on devices of which the kernel has said something when they were another volume's."""
+
+    name = "qemu"
+
+    def obstacle(self) -> str:
+        return ""
+
+    @contextlib.contextmanager
+    def over(self, device: str, *, scratch: str, limit: int) -> Iterator[Overlay]:
+        with QemuOverlays().over(device, scratch=scratch, limit=limit) as overlay:
+            Path("/dev/kmsg").write_text(f"<4>EXT4-fs ({os.path.basename(overlay.device)}): write access unavailable\n")
+            yield overlay
+
+
+def test_what_was_said_of_a_device_before_it_was_the_overlay_s_is_about_another_volume(tmp_path: Path) -> None:
+    """Several are read at a time, and a loop device that one has given back another takes."""
+    image = images.dirty(tmp_path / "image", "ext4", images.logs)
+    with open_volume(str(image.path), scratch=str(tmp_path), ways=(AfterAnother(),)) as volume:
+        assert read_all(volume) == image.content
+        assert volume.anomalies() == ()
 
 
 def test_a_journal_on_another_device_is_refused(tmp_path: Path) -> None:
