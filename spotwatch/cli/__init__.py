@@ -51,7 +51,7 @@ exit codes:
   73   a directory or file cannot be made or used
   74   the output cannot be written
   75   somebody else is at work, or the time was too short; try again later
-  77   AWS does not allow it
+  77   AWS does not allow it, or root is needed
   78   the settings have mistakes
   130  interrupted (Ctrl-C)
   141  nobody reads the output any more (| head)

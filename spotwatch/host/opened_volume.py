@@ -20,7 +20,7 @@ from typing import Final
 
 from spotwatch.core.errors import OverlayFull, SpotwatchError, VolumeUnreadable
 from spotwatch.core.log_file import Unreadable
-from spotwatch.host.device import BlockDevice, block_device, check_unused, read_only
+from spotwatch.host.device import BlockDevice, block_device, check_unused, read_only, refused
 from spotwatch.host.dm_overlay import DeviceMapperOverlays, remove_stale
 from spotwatch.host.kernel_log import KernelLog
 from spotwatch.host.loop import loop_device
@@ -83,6 +83,8 @@ class OpenedVolume:
         how = mounting(self.filesystem)
         try:
             root = self._stack.enter_context(mounted(self.device, how.kind, how.options))
+        except PermissionError as error:
+            raise refused(f"{self.device} cannot be mounted", error) from None
         except OSError as error:
             self._note_refusal(error)
         else:
@@ -203,6 +205,7 @@ def open_volume(
 
     Raises:
         VolumeUnreadable: there is no file system that can be read, or somebody uses it, and why.
+        DeviceDenied: we may not open or mount it.
         OverlayUnavailable: the journal has to be replayed, and there is no means to.
         OverlayFull: the replay needs more than `limit`, or than there is.
     """
@@ -238,7 +241,7 @@ def _as_device(path: str) -> Iterator[BlockDevice]:
             with open(path, "rb") as image:
                 loop = stack.enter_context(loop_device(image.fileno(), read_only=True))
         except OSError as error:
-            raise VolumeUnreadable(f"{path}: {error.strerror}", hint="run as root, with loop devices") from None
+            raise refused(path, error) from None
         yield block_device(loop)
 
 

@@ -34,6 +34,7 @@ from spotwatch.aws.session import Api, Session
 from spotwatch.cli.ship import batch as batch_command
 from spotwatch.cli.ship import reader, report
 from spotwatch.cli.ship.host import ThisHost
+from spotwatch.core.errors import VolumeUnreadable
 from spotwatch.core.volume import Volume
 from spotwatch.host import opened_volume, worker
 from spotwatch.host.claims import Claims
@@ -234,10 +235,13 @@ def _told(words: Sequence[str]) -> Namespace:
 
 
 def _see_devices_in(links: Path) -> None:
-    """A volume is there as soon as a link of its name is."""
+    """A volume is there as long as a link of its name is."""
 
     def device(self: ThisHost, volume: Volume) -> str:
-        return os.readlink(links / self.instance_id / volume.id)
+        try:
+            return os.readlink(links / self.instance_id / volume.id)
+        except FileNotFoundError:
+            raise VolumeUnreadable(f"no device of {volume.id} appears: somebody else has detached it") from None
 
     ThisHost.device = device  # type: ignore[method-assign]
 

@@ -7,6 +7,7 @@ cache of the file system only is not, and the journal is as it was. That is what
 import contextlib
 import os
 import random
+import shutil
 import socket
 import struct
 import subprocess
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+
+from spotwatch.host.loop import loop_device
 
 MIB: Final = 1 << 20
 KINDS: Final = ("ext4", "xfs", "btrfs")
@@ -229,6 +232,43 @@ def lvm(path: Path) -> Path:
     rest = struct.pack("<I8s32s", 32, b"LVM2 001", b"0123456789abcdefghijklmnopqrstuv").ljust(_SECTOR - 20, b"\0")
     crc = zlib.crc32(rest, 0xF597A6CF ^ 0xFFFFFFFF) ^ 0xFFFFFFFF
     return _disk_with(path, 512, struct.pack("<8sQI", b"LABELONE", 1, crc) + rest)
+
+
+def lvm_made_by_its_tool(path: Path) -> Path:
+    """A physical volume; more of LVM needs device-mapper in the kernel."""
+    if shutil.which("pvcreate") is None:
+        pytest.skip("pvcreate is missing")
+    _disk_with(path, 0, b"")
+    with path.open("r+b") as file, loop_device(file.fileno(), read_only=False) as loop:
+        # Nothing but this device is looked at, nor is anything of this machine written to.
+        words = [
+            "--config",
+            f'devices {{ filter=["a|^{loop}$|","r|.*|"] }} backup {{ backup=0 archive=0 }}',
+            "-ff",
+            "-y",
+        ]
+        subprocess.run(["pvcreate", "--quiet", *words, loop], capture_output=True, check=True)
+    return path
+
+
+def raid(path: Path) -> Path:
+    """The superblock of a member of an md array, version 1.2 (linux/raid/md_p.h), on an else empty disk."""
+    fields = struct.pack("<IIII16s32sQiIQII", 0xA92B4EFC, 1, 0, 0, b"u" * 16, b"host:0", 0, 1, 0, 100_000, 0, 2)
+    body = bytearray(fields.ljust(256, b"\0"))
+    struct.pack_into("<QQQ", body, 128, 2048, 100_000, 8)  # where the data begins, its size, where this is
+    total = sum(struct.unpack("<64I", body))
+    struct.pack_into("<I", body, 216, (total & 0xFFFFFFFF) + (total >> 32))
+    return _disk_with(path, 4096, bytes(body))
+
+
+@contextlib.contextmanager
+def small_disk(point: Path, size: int) -> Iterator[None]:
+    """A file system in memory of so many bytes, mounted there."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(point)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(point)], check=True)
 
 
 def luks(path: Path) -> Path:

@@ -32,7 +32,7 @@ exit codes:
   69  the destination or AWS is not there
   73  there is no room: at the destination, or for the replay of the journal
   75  try again later: the time limit was over; the batch job has failed at one
-  77  AWS does not allow it
+  77  AWS does not allow it, or the kernel: reading a device needs root
   78  the settings have mistakes
 
 examples:
