@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
-from spotwatch.cli.options import plural
+from spotwatch.cli.options import plural, shown_path
 from spotwatch.core.errors import AwsError, UsageError
 from spotwatch.core.quantity import format_duration, parse_duration
 from spotwatch.core.volume import STATE_TAG, Volume, VolumeLabel
 from spotwatch.host.clock import Clock
 from spotwatch.ship.batch import is_leftover
+from spotwatch.ship.job import REASON_TAG
 from spotwatch.ship.volumes import Lease
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Leftover:
         holder: who has written the last lease; empty if nobody has.
         owner, expires: as its label says.
         usd_a_month: None if the price is not known.
+        quarantine: why it is in quarantine; empty if it is not.
         problem: what is wrong with its label; empty if nothing is.
     """
 
@@ -100,6 +102,7 @@ class Leftover:
     owner: str
     expires: datetime | None
     usd_a_month: Decimal | None
+    quarantine: str
     problem: str
 
     def to_json(self) -> dict[str, Any]:
@@ -205,6 +208,7 @@ def _leftover(volume: Volume, now: datetime, usd: Decimal | None) -> Leftover:
         owner=label.owner if label else "",
         expires=label.expires if label else None,
         usd_a_month=usd,
+        quarantine=volume.tags.get(REASON_TAG, ""),
         problem=problem,
     )
 
@@ -252,6 +256,8 @@ def _print(leftovers: Sequence[Leftover], problem: str) -> None:
         table.add_row(*_cells(leftover))
     Console(width=None if os.isatty(1) else WIDTH_OF_A_FILE, highlight=False, markup=False).print(table)
     for leftover in leftovers:
+        if leftover.quarantine:
+            print(f"{leftover.id}: in quarantine: {shown_path(leftover.quarantine)}")
         if leftover.problem:
             print(f"{leftover.id}: {leftover.problem}")
     total = _sum(leftovers, lambda usd: f"{usd:.2f} USD a month")
