@@ -18,9 +18,8 @@ from spotwatch.ship.reading import contents, latest_manifests, shipped_files
 from spotwatch.simulate.strict_aws import Fault
 from tests.cli.conftest import command_line, environment
 from tests.cloud import BUCKET, Cloud
-from tests.host.frozen import attached
 from tests.ship import images
-from tests.ship.images import needs_images
+from tests.ship.images import attached, needs_images
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, needs_images]
 

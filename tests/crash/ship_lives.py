@@ -109,11 +109,13 @@ class Cloud:
         told = self.s3.list_multipart_uploads(Bucket=BUCKET, Prefix=prefix).get("Uploads", ())
         return [upload["Key"] for upload in told]
 
-    def close(self) -> None:
-        """Leave the loop devices as they were. Not earlier: who still reads one has made it read-only."""
-        for loop in self._used:
-            if not Path(f"/sys/block/{Path(loop).name}/loop/backing_file").exists():
-                _set_writable(loop)
+    def restore_loop_devices(self) -> None:
+        """Those that nobody reads any more are as they were: a killed reader has left them read-only."""
+        with self._lock:
+            free = {loop for loop in self._used if not Path(f"/sys/block/{Path(loop).name}/loop/backing_file").exists()}
+            self._used -= free
+        for loop in free:
+            _set_writable(loop)
 
     def _attached(self, volume: str, instance: str, _: str) -> None:
         if volume not in self._images:
@@ -152,7 +154,7 @@ def cloud(directory: Path) -> Iterator[Cloud]:
         try:
             yield made
         finally:
-            made.close()
+            made.restore_loop_devices()
             os.environ.clear()
             os.environ.update(environment)
 
@@ -370,6 +372,7 @@ class Trial:
             wait_until_nothing_is_left(self._directory / "scratch")
         except AssertionError:
             self.story.complaints += left_of(self._directory / "scratch")
+        self._cloud.restore_loop_devices()
         for number in range(1, self._lives + 1):
             self.story.points.append(_names(self._directory / f"points.{number}"))
             self.story.logs += f"--- life {number}\n{(self._directory / f'log.{number}').read_text()}"

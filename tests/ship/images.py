@@ -82,17 +82,30 @@ def make_filesystem(path: Path, kind: str) -> None:
 
 
 @contextlib.contextmanager
-def mounted_image(path: Path, kind: str, options: str = "loop") -> Iterator[Path]:
+def mounted_image(path: Path, kind: str, options: str = "rw") -> Iterator[Path]:
     """The image mounted beside itself, by mount(8) and not by the code under test."""
     point = path.with_name(f"{path.name}.mnt")
     point.mkdir(exist_ok=True)
     extra = ",nouuid" if kind == "xfs" else ""
-    subprocess.run(["mount", "-t", kind, "-o", f"{options}{extra}", str(path), str(point)], check=True)
+    with attached(path) as loop:
+        subprocess.run(["mount", "-t", kind, "-o", f"{options}{extra}", loop, str(point)], check=True)
+        try:
+            yield point
+        finally:
+            if subprocess.run(["umount", str(point)], check=False).returncode != 0:
+                subprocess.run(["umount", "--lazy", str(point)], check=True)
+
+
+@contextlib.contextmanager
+def attached(path: Path) -> Iterator[str]:
+    """A loop device over a file, that can be written to: one that a killed process has left read-only still is so."""
+    losetup = ["losetup", "--find", "--show", str(path)]
+    loop = subprocess.run(losetup, capture_output=True, text=True, check=True).stdout.strip()
     try:
-        yield point
+        subprocess.run(["blockdev", "--setrw", loop], check=True)
+        yield loop
     finally:
-        if subprocess.run(["umount", str(point)], check=False).returncode != 0:
-            subprocess.run(["umount", "--lazy", str(point)], check=True)
+        subprocess.run(["losetup", "--detach", loop], check=True)
 
 
 def clean(path: Path, kind: str, write: Writer) -> Image:
