@@ -35,7 +35,7 @@ AT_ONCE = 6
 PATIENCE = 120.0
 """Seconds for one life; on an idle machine it takes one."""
 
-EVERY_KIND = 6
+EVERY_KIND = 8
 """Of so many points one is tried where not all of them are: neighbours are much alike."""
 
 exhaustive = pytest.mark.exhaustive
