@@ -299,6 +299,7 @@ HOOK_READERS: Final[Mapping[str, Reader]] = {
     "on_failure": read_one_of(OnFailure),
     "always": read_switch,
     "rerun": read_switch,
+    "background": read_switch,
     "user": _read_account,
     "group": _read_account,
     "directory": read_absolute_path,
@@ -336,6 +337,8 @@ def _hook_contradictions(
         yield f"use: {_unknown(values['use'], builtins)}"
     if values.get("reserve", 0.0) > values.get("timeout", float("inf")):
         yield "reserve: is longer than timeout, so a part of it could never be used"
+    if values.get("background") and values.get("on_failure") is OnFailure.STOP:
+        yield 'on_failure: no stage waits for a hook in the background, so its failure may come too late to "stop" one'
 
 
 def _hook(values: Mapping[str, Any]) -> Hook:

@@ -132,6 +132,10 @@ class TestWhatLoads:
             environment={"LANG": "C", "EMPTY": ""},
         )
 
+    def test_a_hook_may_be_in_the_background(self, read: Read) -> None:
+        (hook,) = read(f"{HOOK}background = true").hooks
+        assert hook.background
+
     @pytest.mark.parametrize("arguments", [[], ["--exit-on-error", "/etc/drain.d"]])
     def test_a_built_in_becomes_a_command_that_nothing_in_its_directory_can_shadow(
         self, read: Read, arguments: list[str]
@@ -293,6 +297,8 @@ class TestMistakes:
             ('reserve = "-1s"', "reserve", "is not a duration"),
             ('on_failure = "ignore"', "on_failure", 'write one of "continue", "stop"'),
             ('always = "no"', "always", "true or false"),
+            ('background = "yes"', "background", "true or false"),
+            ('background = true\non_failure = "stop"', "on_failure", "no stage waits for a hook in the background"),
             ("user = true", "user", 'write a text in quotes, such as "www-data"'),
             ('group = " "', "group", 'write a text in quotes, such as "www-data"'),
             ("directory = 1", "directory", 'write a text in quotes, such as "/srv"'),

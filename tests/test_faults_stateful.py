@@ -275,7 +275,7 @@ class Faults(RuleBasedStateMachine):
         over = {outcome.name for outcome in current.report().hooks}
         assert name not in over, f"{name} is over and is started again"
         for other in self.hooks.values():
-            if other.stage < hook.stage and current.event.kind in other.on:
+            if other.stage < hook.stage and current.event.kind in other.on and not other.background:
                 assert other.name in over, f"{name} does not wait for {other.name}"
 
     def outcomes_are_still_there(self) -> None:

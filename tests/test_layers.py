@@ -18,6 +18,7 @@ ROOMS: dict[str, set[str]] = {
     "simulate": {"core"},
     "ship": {"core"},
     "dns": {"core"},
+    "notify": {"core"},
     "addresses": {"core"},
     "pools": {"core"},
     "aws": {"core"},
@@ -26,8 +27,8 @@ ROOMS: dict[str, set[str]] = {
     "log": {"core"},
     "daemon": {"core", "watch", "drain", "log"},
     "cli": {
-        "core", "watch", "drain", "hooks", "simulate", "ship", "pools", "dns", "addresses", "aws", "host", "config",
-        "log", "daemon",
+        "core", "watch", "drain", "hooks", "simulate", "ship", "pools", "dns", "notify", "addresses", "aws", "host",
+        "config", "log", "daemon",
     },
     "__main__": {"cli"},
 }  # fmt: skip
@@ -37,6 +38,7 @@ LIBRARIES: dict[str, set[str]] = {
     "watch": {"httpx", "httpcore"},
     "simulate": {"rich", "moto", "werkzeug"},
     "dns": {"dns", "pymysql", "psycopg"},
+    "notify": {"httpx", "apprise"},
     "ship": {"zstandard", "xxhash", "yaml"},
     "pools": {"jinja2", "yaml", "botocore", "cfnlint"},
     "aws": {"boto3", "botocore", "tenacity", "httpx"},

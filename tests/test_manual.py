@@ -12,18 +12,22 @@ from typing import get_type_hints
 
 import pytest
 
+from spotwatch.aws.event_bridge import DETAIL_TYPE, SOURCE
 from spotwatch.cli.help import PAGES, title
 from spotwatch.cli.hook import mistake_in
 from spotwatch.cli.run import EPILOG
 from spotwatch.config import BUILT_IN, HOOK_READERS, load
 from spotwatch.core.event import EVENT_NAMES
 from spotwatch.core.hook import HookStatus
+from spotwatch.core.notification import FIELDS, DrainState
 from spotwatch.core.quantity import parse_duration, parse_size
 from spotwatch.core.settings import Settings
 from spotwatch.hooks import NAMES, built_in
+from spotwatch.notify.template import Template
 from spotwatch.pools.formats import FORMATS
 from spotwatch.pools.relaxation import ORDER
 from tests.documents import ROOT, blocks, page, rows, section
+from tests.notify.notifications import FAILED, notification
 from tests.pools.data import DATA, needs_data
 
 SETTINGS = page("settings")
@@ -111,10 +115,28 @@ def test_every_built_in_is_in_the_table_with_its_iam_actions(name: str) -> None:
 
 
 def test_the_iam_policy_allows_what_preserve_volume_calls() -> None:
-    (policy,) = map(json.loads, blocks(HOOKS, "json"))
+    (policy,) = (document for document in map(json.loads, blocks(HOOKS, "json")) if "Statement" in document)
     allowed = [statement["Action"] for statement in policy["Statement"]]
     named = {action for each in allowed for action in ([each] if isinstance(each, str) else each)}
     assert named == set(built_in("preserve-volume").IAM_ACTIONS)
+
+
+@pytest.mark.parametrize("example", blocks(section(HOOKS, "Tell somebody"), "json"))
+def test_the_templates_of_notifications_can_be_filled_in(example: str) -> None:
+    filled = json.dumps(Template(example, "the manual").fill(notification("failed", hooks=(FAILED,))))
+    assert "$" not in filled
+    assert "i-0123456789abcdef0" in filled
+
+
+def test_every_placeholder_of_a_template_is_named_and_no_other() -> None:
+    table = section(HOOKS, "Tell somebody").partition("| placeholder |")[2]
+    assert set(re.findall(r"`\$(\w+)`", table)) == set(FIELDS)
+
+
+def test_every_state_and_its_words_on_events_are_told() -> None:
+    told = " ".join(section(HOOKS, "Tell somebody").split())
+    assert [state for state in DrainState if f"`{state}`" not in told] == []
+    assert f"source `{SOURCE}`, detail type `{DETAIL_TYPE}`" in told
 
 
 @pytest.mark.parametrize("example", blocks(HOOKS, "toml"))

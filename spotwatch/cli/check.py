@@ -18,6 +18,7 @@ from spotwatch.core.process import Command
 from spotwatch.core.quantity import format_duration
 from spotwatch.core.settings import Settings, StateSettings
 from spotwatch.drain.forecast import falls_short, forecast
+from spotwatch.hooks import follows_drain
 from spotwatch.host.inspection import (
     only_root_could_start,
     user_name,
@@ -208,12 +209,20 @@ def _hook(hook: Hook) -> Iterator[Finding]:
     if not problems and only_root_could_start(command):
         text = f"{hook.name}: needs root for its user or group; checked as {user_name()}, not as root"
         yield Finding(Grade.WARNING, subject, text, hint="run 'sudo spotwatch check', or drop its user and group")
+    if not hook.background and _follows_drain(hook):
+        text = f"{hook.name}: its stage waits for it, so it does its work for what comes before only"
+        yield Finding(Grade.WARNING, subject, text, hint="write background = true")
     if "/" not in hook.command[0]:
         hint = "write its absolute path; what PATH holds at boot is a guess"
         yield Finding(Grade.WARNING, subject, f"{hook.name}: {hook.command[0]} is searched for in PATH", hint=hint)
     if not problems and not dangers:
         events = ", ".join(sorted(hook.on))
         yield Finding(Grade.OK, subject, f"{hook.name}: stage {hook.stage}, on {events}")
+
+
+def _follows_drain(hook: Hook) -> bool:
+    word = hook.command[len(BUILT_IN) : len(BUILT_IN) + 1]
+    return hook.command[: len(BUILT_IN)] == BUILT_IN and any(map(follows_drain, word))
 
 
 def _words_of_built_in(hook: Hook) -> Iterator[str]:
@@ -234,7 +243,9 @@ def _budget_for(settings: Settings, seconds: float, grade: Grade) -> Iterator[Fi
     outcomes = forecast(settings.hooks, settings.drain, EventKind.TERMINATE, within)
     short = [outcome for outcome in outcomes if falls_short(outcome)]
     if not short:
-        yield Finding(Grade.OK, "budget", f"{title}: {_fit(outcomes, within)}")
+        beside = {hook.name for hook in settings.hooks if hook.background}
+        awaited = [outcome for outcome in outcomes if outcome.hook not in beside]
+        yield Finding(Grade.OK, "budget", f"{title}: {_fit(awaited, within)}")
     for outcome in short:
         yield Finding(
             grade,

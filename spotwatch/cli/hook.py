@@ -27,6 +27,8 @@ examples:
   SPOTWATCH_EVENT=terminate spotwatch hook run-parts /etc/spotwatch/drain.d
   spotwatch hook preserve-volume --mount-point /var/log/app --dry-run
   spotwatch hook flush-logs --mount-point /var/log/app --unit fluent-bit
+  spotwatch hook stop-units --dry-run 'worker@*.service=20s' app.service
+  spotwatch hook notify --webhook-file /etc/spotwatch/webhooks
 
 "spotwatch hook NAME --help" explains each of them.
 """

@@ -1,5 +1,6 @@
 """What built-in hooks work with, each part made when a hook asks for it: AWS's client takes longer than most hooks."""
 
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -18,11 +19,15 @@ from spotwatch.host.file_systems import FileSystems
 from spotwatch.host.log_volume import LogVolume
 from spotwatch.host.processes import read_process
 from spotwatch.host.programs import Programs
+from spotwatch.host.told import Told
+from spotwatch.host.units import Units
 
 if TYPE_CHECKING:
     from spotwatch.aws.session import Session
+    from spotwatch.core.drain_so_far import DrainSoFar
     from spotwatch.hooks.name_places import Place
-    from spotwatch.hooks.services import AutoScaling, Ec2, Ecs, NameService, TargetGroups
+    from spotwatch.hooks.recipient_places import RecipientPlace
+    from spotwatch.hooks.services import AutoScaling, Ec2, Ecs, NameService, Recipient, TargetGroups
 
 READ_TIMEOUT = 5.0
 """Seconds that an answer of EC2's may be silent for: less than usual, since there may be two minutes for everything."""
@@ -68,6 +73,11 @@ class Services:
     def file_systems(self) -> FileSystems:
         """Acts on mounted file systems."""
         return FileSystems(self.programs)
+
+    @cached_property
+    def units(self) -> Units:
+        """Looks at units of systemd, and stops them."""
+        return Units()
 
     def log_volume_of(self, what: str) -> LogVolume:
         """The volumes behind a mount point, a device or a volume id."""
@@ -157,6 +167,31 @@ class Services:
         from spotwatch.cli.name_services import name_service
 
         return name_service(place, self.clock, until, lambda: self._session(region, until))
+
+    def recipients(self, place: "RecipientPlace", region: str) -> "Sequence[Recipient]":
+        """Those whom a word of the command line means."""
+        from spotwatch.cli.recipients import recipients
+
+        return recipients(place, lambda service_region: self._session(service_region or region, math.inf))
+
+    def told(self) -> Told:
+        """The record beside the output of this hook."""
+        words = [self.environment.get(f"SPOTWATCH_{name}", "") for name in ("STATE_DIRECTORY", "DRAIN_ID", "HOOK")]
+        directory, drain, hook = words
+        return Told(f"{directory}/output/{drain}/{hook}.told" if all(words) else "")
+
+    def drain_so_far(self) -> "DrainSoFar | None":
+        """The drain that we are a hook of, as the daemon's journal has it."""
+        from spotwatch.cli.running_drain import so_far
+        from spotwatch.host.journal import Journal
+        from spotwatch.host.journal_file import Access
+
+        directory = self.environment.get("SPOTWATCH_STATE_DIRECTORY", "")
+        if not directory:
+            return None
+        with closing(Journal(directory, Access.READ)) as journal:
+            drain, hook = (self.environment.get(f"SPOTWATCH_{name}", "") for name in ("DRAIN_ID", "HOOK"))
+            return so_far(journal, drain, hook, self.clock.now())
 
     def stage_companions(self) -> Sequence[str] | None:
         """The other hooks of our stage that are not over."""

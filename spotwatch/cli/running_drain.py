@@ -2,10 +2,11 @@
 
 import json
 
+from spotwatch.core.drain_so_far import DrainSoFar
 from spotwatch.drain.journal import Opening, decode_happening, decode_opening
 from spotwatch.drain.machine import Drain
 from spotwatch.drain.orders import TimePassed
-from spotwatch.drain.report import Notes, report
+from spotwatch.drain.report import Notes, report, verdict_so_far
 from spotwatch.host.journal import Journal, OpenDrain
 
 _WAITS = frozenset({"leave-auto-scaling", "--heartbeat"})
@@ -23,12 +24,37 @@ def report_of_running(journal: Journal, drain: str) -> str:
 def companions_of(journal: Journal, drain: str, hook: str, now: float) -> list[str] | None:
     """The other hooks in the stage of `hook` that are not over at `now` (boot clock).
 
-    Those that only wait for others do not count. None if the journal does not know the drain or the hook.
+    Those that only wait for others do not count, nor those in the background. None if the journal does not know the
+    drain or the hook.
     """
     for found in journal.unfinished():
         if found.id == drain and (rebuilt := _rebuilt(found)) is not None:
             return _companions(*rebuilt, hook, now)
     return None
+
+
+def so_far(journal: Journal, drain: str, hook: str, now: float) -> DrainSoFar | None:
+    """A drain at `now` (boot clock) as one of its hooks sees it; None if the journal does not know one of them."""
+    for found in journal.unfinished():
+        if found.id == drain and (rebuilt := _rebuilt(found)) is not None:
+            return _so_far(*rebuilt, hook, now)
+    return None
+
+
+def _so_far(opening: Opening, drain: Drain, hook: str, now: float) -> DrainSoFar | None:
+    ours = next((each for each in opening.hooks if each.name == hook), None)
+    if ours is None:
+        return None
+    drain.step(TimePassed(), now)
+    return DrainSoFar(
+        report=report(drain, Notes(opening.drain, opening.began, opening.instance)),
+        deadline=drain.deadline,
+        ends_at=drain.terminate_at(hook),
+        awaited=tuple(drain.awaited),
+        verdict=verdict_so_far(drain),
+        in_background=ours.background,
+        is_for_hook=drain.event.kind in ours.on,
+    )
 
 
 def _companions(opening: Opening, drain: Drain, hook: str, now: float) -> list[str] | None:
@@ -39,7 +65,7 @@ def _companions(opening: Opening, drain: Drain, hook: str, now: float) -> list[s
     if stage is None:
         return None
     beside = (each for each in wanted if each.stage == stage and each.name not in {hook, *over})
-    return [each.name for each in beside if not set(each.command) >= _WAITS]
+    return [each.name for each in beside if not each.background and not set(each.command) >= _WAITS]
 
 
 def _rebuilt(found: OpenDrain) -> tuple[Opening, Drain] | None:

@@ -125,7 +125,7 @@ def _last(report: DrainReport | StateUnavailable | None) -> Iterator[str]:
 
 
 def _hook(hook: HookReport) -> str:
-    words = [hook.status.replace("-", " ")]
+    words = [*(["in the background,"] if hook.background else []), hook.status.replace("-", " ")]
     if hook.seconds is not None:
         words.append(f"after {format_duration(hook.seconds)}")
     if hook.exit_code:

@@ -20,6 +20,9 @@
     ├── WorkerFailed (Transient)        75  the process that reads a volume was stopped or killed
     ├── EcsAgentUnavailable (Transient) 69  the ECS agent of this machine does not say what it is
     ├── NotInTime (Transient)           75  a wait was cut by the deadline; what was begun goes on
+    ├── ServiceManagerUnavailable (Transient) 69  systemd does not answer
+    ├── ServiceManagerDenied            77  systemd does not let us stop a unit
+    ├── ServiceManagerRefused           69  any other refusal of systemd, or there is none
     ├── NetworkRefused                  69  the kernel does not show or change its addresses, routes or rules
     ├── DestinationError                69  shipped objects can neither be stored nor read there
     │   ├── DestinationFull             73      there is no room
@@ -38,6 +41,10 @@
     │   ├── NameServerBusy (Transient)          somebody else is in the way, or it has trouble
     │   ├── NameServiceDenied           77      the key, the password or a grant is missing or wrong
     │   └── NameServiceRefused                  any other refusal: no such zone, no such table
+    ├── NotificationError               69  somebody outside AWS could not be told of a drain
+    │   ├── NotificationUnanswered (Transient)  no complete answer came
+    │   ├── NotificationDeferred (Transient)    it asks for patience, or has trouble
+    │   └── NotificationRefused                 any other refusal: a wrong URL, token or template
     └── MetadataError                   69  the metadata service gave no usable answer
         ├── MetadataUnreachable (Transient)     refused, reset, cut off, not HTTP
         │   └── MetadataTimedOut                    no complete answer within the limit
@@ -195,6 +202,24 @@ class NotInTime(SpotwatchError, Transient):
     exit_code = EX_TEMPFAIL
 
 
+class ServiceManagerUnavailable(SpotwatchError, Transient):
+    """systemd gave no answer."""
+
+    exit_code = EX_UNAVAILABLE
+
+
+class ServiceManagerDenied(SpotwatchError):
+    """systemd, or polkit for it, does not allow us what we ask for."""
+
+    exit_code = EX_NOPERM
+
+
+class ServiceManagerRefused(SpotwatchError):
+    """systemd is not there, or understood and refused."""
+
+    exit_code = EX_UNAVAILABLE
+
+
 class NetworkRefused(SpotwatchError):
     """The kernel does not show its addresses, routes and rules, or does not let us change them."""
 
@@ -285,6 +310,28 @@ class NameServiceDenied(NameServiceError):
 
 class NameServiceRefused(NameServiceError):
     """It understood and refused: no zone for the name, no such table or column, a record of another kind."""
+
+
+class NotificationError(SpotwatchError):
+    """A webhook, or a service like one, did not take a notification. No message of these holds a secret."""
+
+    exit_code = EX_UNAVAILABLE
+
+
+class NotificationUnanswered(NotificationError, Transient):
+    """No complete answer came; nobody knows whether the notification has arrived."""
+
+
+class NotificationDeferred(NotificationError, Transient):
+    """It asks for patience, or has trouble; `after` are the seconds that it asks for, 0 if it names none."""
+
+    def __init__(self, message: str, *, hint: str = "", after: float = 0.0) -> None:
+        super().__init__(message, hint=hint)
+        self.after = after
+
+
+class NotificationRefused(NotificationError):
+    """It understood and refused, or cannot even be asked."""
 
 
 class MetadataError(SpotwatchError):

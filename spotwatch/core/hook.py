@@ -28,6 +28,8 @@ class Hook:
         start_before: start it this long before the deadline, not as soon as its stage begins.
         always: run it also after a hook with ``on_failure = "stop"`` has failed.
         rerun: whether it is run again if the daemon died while it ran and its end was not seen.
+        background: it starts with its stage and holds up no other one; it may run until the deadline, and what becomes
+            of it is no part of the verdict.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Hook:
     on_failure: OnFailure = OnFailure.CONTINUE
     always: bool = False
     rerun: bool = True
+    background: bool = False
     user: str | None = None
     group: str | None = None
     directory: str | None = None

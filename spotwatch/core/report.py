@@ -16,7 +16,7 @@ class Verdict(StrEnum):
     """The drain in one word."""
 
     DRAINED = "drained"
-    """Every hook succeeded, in time."""
+    """Every hook succeeded, in time; here and below: every one but those in the background."""
     FAILED = "failed"
     """Time was enough, but a hook failed, could not be started or was skipped after a failure."""
     CUT = "cut"
@@ -66,6 +66,7 @@ class HookReport:
     signal: int | None
     output: str | None
     output_dropped_bytes: int = 0
+    background: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class Limits:
         self._margin = min(settings.margin, MARGIN_SHARE * max(0.0, deadline - given_since))
         self._deadline = deadline
         self._given_since = given_since
-        self._reserves = _reserves(pending, settings.kill_grace + REAP_SECONDS)
+        self._needed = _needed(pending, settings.kill_grace + REAP_SECONDS)
 
     def limit(self, progress: Progress) -> float:
         """The moment by which the hook must be gone."""
@@ -42,10 +42,12 @@ class Limits:
         """Seconds that this hook must leave to the stages that have yet to begin and wait for it.
 
         The hooks of a stage run side by side, so it keeps what its longest reserve takes: the reserve itself until
-        SIGTERM, and what may follow until the hook is gone.
+        SIGTERM, and what may follow until the hook is gone. One in the background runs beside the later stages too.
         """
-        reserves, stage = self._reserves.items(), progress.hook.stage
-        return sum(seconds for later, seconds in reserves if progress.in_the_way or later > stage)
+        if progress.hook.background and not progress.in_the_way:
+            return 0.0
+        later = (seconds for stage, seconds in self._needed if progress.in_the_way or stage > progress.hook.stage)
+        return next(later, 0.0)
 
     def start_at(self, hook: Hook) -> float:
         """The moment before which the hook is not to be started."""
@@ -77,10 +79,25 @@ class Limits:
         return max(0.0, self.limit(progress) - progress.started_at)
 
 
-def _reserves(pending: Collection[Hook], afterwards: float) -> dict[int, float]:
-    """What each stage keeps for itself: its longest reserve, and what may follow until that hook is gone."""
+def _needed(pending: Collection[Hook], afterwards: float) -> list[tuple[int, float]]:
+    """What is reserved from each stage on, the lowest stage first, with what may follow until those hooks are gone.
+
+    The reserves of stages add up, since they wait for one another; one in the background runs beside all of these.
+    """
+    awaited, beside = _longest(pending, background=False), _longest(pending, background=True)
+    needed: list[tuple[int, float]] = []
+    seconds = 0.0
+    for stage in sorted({*awaited, *beside}, reverse=True):
+        seconds += awaited[stage] + afterwards if stage in awaited else 0.0
+        seconds = max(seconds, beside[stage] + afterwards if stage in beside else 0.0)
+        needed.append((stage, seconds))
+    return needed[::-1]
+
+
+def _longest(pending: Collection[Hook], *, background: bool) -> dict[int, float]:
+    """The longest reserve of each stage that has any."""
     longest: dict[int, float] = {}
     for hook in pending:
-        if hook.reserve:
+        if hook.reserve and hook.background is background:
             longest[hook.stage] = max(hook.reserve, longest.get(hook.stage, 0.0))
-    return {stage: reserve + afterwards for stage, reserve in longest.items()}
+    return longest

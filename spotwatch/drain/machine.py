@@ -9,9 +9,11 @@ What holds after every step, whatever the order of ends, timeouts, upgrades and 
 - a hook is started at most once, or once more each time it was lost with the daemon, unless it has ``rerun = false``.
   What it did for ``start`` counts for ``start`` only: it is ended if it still runs, and started anew for the stronger
   event that it is for as well, but never before the end of the earlier run was seen;
-- a hook is started only when every hook of a lower stage that is for the same event is over;
+- a hook is started only when every hook of a lower stage that is for the same event is over, but for those in the
+  background, which nothing waits for;
 - a hook is over, or has been sent SIGKILL, by its *limit*: the deadline less the margin, less the reserves of the
-  stages that have yet to begin. So no hook uses another's reserve, and nothing runs up to the deadline;
+  stages that have yet to begin, if these wait for it. So no hook uses another's reserve, and nothing runs up to the
+  deadline;
 - once the deadline has passed, the drain has finished.
 
 When the time cannot hold all reserves, the hooks of the earlier stages are given up: a reserve is time that no
@@ -21,6 +23,7 @@ earlier hook may use.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
+from math import inf
 
 from spotwatch.core.event import Event, EventKind
 from spotwatch.core.hook import FAILURES, Hook, HookOutcome, HookStatus, OnFailure
@@ -108,6 +111,11 @@ class Drain:
         return [p.outcome for p in self._in_order() if p.outcome is not None]
 
     @property
+    def awaited(self) -> list[str]:
+        """The names of the hooks for the event that are not over, but for those in the background."""
+        return [p.hook.name for p in self._in_force() if not p.hook.background]
+
+    @property
     def running(self) -> list[str]:
         """The names of the hooks that have a process."""
         return [p.hook.name for p in self._in_order() if p.alive]
@@ -115,6 +123,11 @@ class Drain:
     def hook(self, name: str) -> Hook:
         """The hook of this name."""
         return self._progress[name].hook
+
+    def terminate_at(self, name: str) -> float | None:
+        """When the hook of this name will be sent SIGTERM, as things stand; None if it does not run."""
+        progress = self._progress.get(name)
+        return None if progress is None or progress.phase is not Phase.RUNNING else self._limits.terminate_at(progress)
 
     @property
     def unseen(self) -> list[str]:
@@ -309,10 +322,15 @@ class Drain:
     def _next_stage(self) -> list[Progress]:
         """The pending hooks whose turn it is: of those for this event, none of a lower stage is pending or alive.
 
-        What still runs for a weaker event has its limit and holds up nothing.
+        What still runs for a weaker event has its limit and holds up nothing, and neither does the background.
         """
-        in_force = [p for p in self._in_order() if p.phase is not Phase.OVER and self.event.kind in p.hook.on]
-        return [p for p in in_force if p.phase is Phase.PENDING and p.hook.stage == in_force[0].hook.stage]
+        in_force = self._in_force()
+        reached = next((p.hook.stage for p in in_force if not p.hook.background), inf)
+        return [p for p in in_force if p.phase is Phase.PENDING and p.hook.stage <= reached]
+
+    def _in_force(self) -> list[Progress]:
+        """The hooks for this event that are not over."""
+        return [p for p in self._in_order() if p.phase is not Phase.OVER and self.event.kind in p.hook.on]
 
     def _start(self, progress: Progress, now: float) -> None:
         progress.phase, progress.started_at, progress.began_for = Phase.RUNNING, now, self.event.kind

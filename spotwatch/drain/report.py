@@ -1,11 +1,10 @@
 """From a drain to its report."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from spotwatch import __version__
 from spotwatch.core.event import Event
-from spotwatch.core.hook import CUT, FAILURES, HookOutcome, HookStatus
+from spotwatch.core.hook import CUT, FAILURES, Hook, HookOutcome, HookStatus
 from spotwatch.core.instant import Instant, format_utc
 from spotwatch.core.report import DrainReport, EventReport, HookReport, InstanceFacts, Verdict
 from spotwatch.drain.machine import Drain, Effect
@@ -36,9 +35,12 @@ class Notes:
 
 def verdict(drain: Drain) -> Verdict:
     """The drain in one word; a hook that a stronger event made unnecessary does not count."""
-    if drain.finished_at is None:
-        return Verdict.RUNNING
-    statuses = {outcome.status for outcome in drain.outcomes}
+    return Verdict.RUNNING if drain.finished_at is None else verdict_so_far(drain)
+
+
+def verdict_so_far(drain: Drain) -> Verdict:
+    """What the hooks that are over would make of it; those in the background are no part of it."""
+    statuses = {outcome.status for outcome in drain.outcomes if not drain.hook(outcome.hook).background}
     if statuses & CUT:
         return Verdict.CUT
     if HookStatus.CANCELED in statuses:
@@ -66,7 +68,7 @@ def report(drain: Drain, notes: Notes) -> DrainReport:
         clock_skew_seconds=None if notes.clock_skew is None else round(notes.clock_skew, 3),
         instance=notes.instance,
         events=tuple(_event(event, effect, began) for event, effect in drain.history),
-        hooks=tuple(_hook(outcome, began, notes.outputs, notes.dropped) for outcome in drain.outcomes),
+        hooks=tuple(_hook(drain.hook(outcome.hook), outcome, notes) for outcome in drain.outcomes),
         not_recorded=tuple(notes.not_recorded),
         spotwatch=__version__,
     )
@@ -83,7 +85,8 @@ def _event(event: Event, effect: Effect, began: Instant) -> EventReport:
     )
 
 
-def _hook(outcome: HookOutcome, began: Instant, outputs: Mapping[str, str], dropped: Mapping[str, int]) -> HookReport:
+def _hook(hook: Hook, outcome: HookOutcome, notes: Notes) -> HookReport:
+    began = notes.began
     ran = outcome.started_at is not None and outcome.ended_at is not None
     return HookReport(
         name=outcome.hook,
@@ -97,8 +100,9 @@ def _hook(outcome: HookOutcome, began: Instant, outputs: Mapping[str, str], drop
         timeout_seconds=outcome.timeout,
         exit_code=outcome.exit_code,
         signal=outcome.signal,
-        output=outputs.get(outcome.hook),
-        output_dropped_bytes=dropped.get(outcome.hook, 0),
+        output=notes.outputs.get(outcome.hook),
+        output_dropped_bytes=notes.dropped.get(outcome.hook, 0),
+        background=hook.background,
     )
 
 

@@ -21,6 +21,7 @@ class BuiltIn(Protocol):
         IAM_ACTIONS: the AWS actions that it calls, as an IAM policy names them. One with any is only shown as what it
             would do while a rehearsal is on (``SPOTWATCH_REHEARSAL``); one with none sees to it itself that it does
             nothing then that a developer's machine should be spared.
+        FOLLOWS_DRAIN: of those few that do their work beside all stages, and so belong into the background.
     """
 
     SUMMARY: str
@@ -46,8 +47,10 @@ _MODULES: Final[Mapping[str, str]] = {
     "leave-auto-scaling": "spotwatch.hooks.leave_auto_scaling",
     "leave-dns": "spotwatch.hooks.leave_dns",
     "leave-target-groups": "spotwatch.hooks.leave_target_groups",
+    "notify": "spotwatch.hooks.notify",
     "preserve-volume": "spotwatch.hooks.preserve_volume",
     "run-parts": "spotwatch.hooks.run_parts",
+    "stop-units": "spotwatch.hooks.stop_units",
 }
 
 NAMES: Final[tuple[str, ...]] = tuple(_MODULES)
@@ -61,3 +64,8 @@ def built_in(name: str) -> BuiltIn:
         KeyError: there is none of this name; see `NAMES`.
     """
     return cast("BuiltIn", import_module(_MODULES[name]))
+
+
+def follows_drain(name: str) -> bool:
+    """Whether the built-in of this name does its work beside all stages."""
+    return bool(getattr(built_in(name), "FOLLOWS_DRAIN", False))

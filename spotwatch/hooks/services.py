@@ -9,11 +9,15 @@ from typing import Protocol
 
 from spotwatch.core.auto_scaling import Member, TerminationHook
 from spotwatch.core.container_instance import ContainerInstance, Task
+from spotwatch.core.drain_so_far import DrainSoFar
 from spotwatch.core.name_record import NameChange, Registration
+from spotwatch.core.notification import Notification
 from spotwatch.core.report import InstanceFacts
 from spotwatch.core.target_group import InstanceAddresses, Target, TargetGroup
+from spotwatch.core.unit import Unit
 from spotwatch.core.volume import Volume
 from spotwatch.hooks.name_places import Place
+from spotwatch.hooks.recipient_places import RecipientPlace
 
 
 class Programs(Protocol):
@@ -147,6 +151,40 @@ class Agents(Protocol):
         ...
 
 
+class Units(Protocol):
+    """Units of systemd.
+
+    Every method raises `ServiceManagerUnavailable` if there is no answer, `ServiceManagerDenied` if we may not, and
+    `ServiceManagerRefused` if the answer is another refusal, or nobody is there to be asked.
+    """
+
+    @property
+    def own(self) -> str:
+        """The unit that we are a part of; empty if there is none."""
+        ...
+
+    def look(self, names: Sequence[str]) -> Sequence[Unit]:
+        """Units by their names, known or not, or by glob patterns, which match those that systemd has loaded."""
+        ...
+
+    def stop(self, names: Sequence[str], *, ignore_dependencies: bool) -> None:
+        """Have them stopped, and wait for nothing; no error for those that are.
+
+        Args:
+            names: of units.
+            ignore_dependencies: whatever is ordered before them; what requires them is not stopped with them.
+        """
+        ...
+
+    def kill(self, names: Sequence[str]) -> None:
+        """Send SIGKILL to all of their processes."""
+        ...
+
+    def is_going_down(self) -> bool:
+        """Whether the system is stopping, or our own unit is, or is about to."""
+        ...
+
+
 class FileSystems(Protocol):
     """What can be done with a mounted file system. Each method answers why it could not be, or an empty text."""
 
@@ -254,6 +292,43 @@ class EcsAgent(Protocol):
         ...
 
 
+class Recipient(Protocol):
+    """Somebody who is told of a drain's states."""
+
+    @property
+    def name(self) -> str:
+        """For people; no secret is in it."""
+        ...
+
+    def preview(self, notification: Notification) -> str:
+        """What would be told.
+
+        Raises:
+            SpotwatchError: it cannot be told at all, from here.
+        """
+        ...
+
+    def tell(self, notification: Notification) -> None:
+        """One attempt, which may take some seconds.
+
+        Raises:
+            SpotwatchError: trying again makes sense if it is `Transient`.
+        """
+        ...
+
+
+class Told(Protocol):
+    """A record that outlives the hook, of what was told whom."""
+
+    def has(self, key: str) -> bool:
+        """Whether it has been told."""
+        ...
+
+    def add(self, key: str) -> str:
+        """Write that it has been told, durable when it returns; why that could not be, or an empty text."""
+        ...
+
+
 class NameService(Protocol):
     """A place where names are turned into addresses, patient until the time that it was made with.
 
@@ -308,6 +383,11 @@ class Services(Protocol):
     @property
     def file_systems(self) -> FileSystems:
         """Acts on mounted file systems."""
+        ...
+
+    @property
+    def units(self) -> Units:
+        """Looks at units of systemd, and stops them."""
         ...
 
     def log_volume_of(self, what: str) -> LogVolume:
@@ -368,10 +448,26 @@ class Services(Protocol):
         """
         ...
 
+    def recipients(self, place: RecipientPlace, region: str) -> Sequence[Recipient]:
+        """Those whom a word of the command line means; what they need is loaded when they are told.
+
+        Raises:
+            InputError: a file that is named cannot be used.
+        """
+        ...
+
+    def told(self) -> Told:
+        """The record of this hook in this drain; outside a drain it outlives nothing."""
+        ...
+
+    def drain_so_far(self) -> DrainSoFar | None:
+        """The drain that we are a hook of, as things stand; None if the journal does not have it."""
+        ...
+
     def stage_companions(self) -> Sequence[str] | None:
         """The other hooks of our stage that are not over; None if the journal of our drain cannot be read.
 
-        Those that only wait for others themselves (`leave-auto-scaling --heartbeat`) do not count.
+        Those in the background do not count, nor those that only wait for others (`leave-auto-scaling --heartbeat`).
         """
         ...
 

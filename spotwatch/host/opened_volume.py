@@ -26,7 +26,7 @@ from spotwatch.host.kernel_log import KernelLog
 from spotwatch.host.loop import loop_device
 from spotwatch.host.mount_and_repair import Mounting, check_journal, flagged_errors, mounting, repair
 from spotwatch.host.mounts import mounted
-from spotwatch.host.overlay import Overlay, Way, first_usable
+from spotwatch.host.overlay import PLAIN, Overlay, Way, first_usable
 from spotwatch.host.qemu_overlay import QemuOverlays
 from spotwatch.host.signature import Signature, choose
 from spotwatch.host.tree import DirectoryTree
@@ -38,9 +38,6 @@ SCRATCH_LIMIT: Final = 1 << 30
 
 WAYS: Final[tuple[Way, ...]] = (DeviceMapperOverlays(), QemuOverlays())
 """In the order in which they are tried: the kernel's own is faster."""
-
-PLAIN: Final = "plain"
-"""The way of a volume that was unmounted cleanly: its device is mounted itself, read-only."""
 
 MOST_ANOMALIES: Final = 100
 """More are counted, not kept: a broken volume has as many as it has files."""

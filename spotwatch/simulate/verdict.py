@@ -103,8 +103,8 @@ def _cut(reports: Sequence[DrainReport]) -> Iterator[str]:
 
 
 def _was_cut_by_the_deadline(hook: HookReport) -> bool:
-    """Whether the time was short, and not only the hook's own timeout."""
-    return hook.status in CUT and _lacked(hook) > TOLERANCE_SECONDS
+    """Whether the time was short, and not only the hook's own timeout, and the drain is less for it."""
+    return hook.status in CUT and not hook.background and _lacked(hook) > TOLERANCE_SECONDS
 
 
 def _lacked(hook: HookReport) -> float:
@@ -116,7 +116,7 @@ def _how_it_was_cut(hook: HookReport) -> str:
     if hook.timeout_seconds is None:
         return "when its time was up"
     timeout = format_duration(hook.timeout_seconds)
-    if _was_cut_by_the_deadline(hook):
+    if _lacked(hook) > TOLERANCE_SECONDS:
         return f"{format_duration(_lacked(hook))} short of its timeout of {timeout}"
     return f"at its own timeout of {timeout}"
 

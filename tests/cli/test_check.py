@@ -222,6 +222,16 @@ class TestHooks:
         ]
 
 
+@pytest.mark.parametrize(("background", "warnings"), [(True, 0), (False, 1)])
+def test_a_built_in_that_follows_the_drain_belongs_into_the_background(
+    check: Check, background: bool, warnings: int
+) -> None:
+    keys = f'timeout = "9s"\nbackground = {json.dumps(background)}\n'
+    args = '["--webhook", "https://hooks.example.com/x"]'
+    code, findings = check(f'[[hook]]\nname = "tell"\nuse = "notify"\nargs = {args}\n{keys}')
+    assert (code, len(of(findings, "hook", "warning"))) == (0, warnings)
+
+
 class TestBudget:
     def test_hooks_that_fit_two_minutes_but_no_late_notice_are_a_warning(self, check: Check) -> None:
         code, findings = check(hook("a", stage=10, timeout="60s") + hook("b", stage=20, timeout="20s"))
@@ -250,6 +260,11 @@ class TestBudget:
         code, findings = check(f"{hook(timeout='50s')}\n[drain.limit]\nterminate = '30s'")
         assert code == 1
         assert "a gets 2" in of(findings, "budget", "problem")[0]
+
+    def test_the_background_needs_no_time_of_the_others(self, check: Check) -> None:
+        code, findings = check(hook("a", stage=10, background=True) + hook("b", stage=20, timeout="10s"))
+        assert code == 0
+        assert of(findings, "budget")[0] == "2 min to go: all hooks fit, with 110 s to spare at the worst"
 
     def test_without_hooks_there_is_nothing_to_fit(self, check: Check) -> None:
         _, findings = check("")

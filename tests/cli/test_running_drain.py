@@ -1,11 +1,13 @@
 """What a hook can learn of the drain that it is a part of, from the journal of a daemon that is alive."""
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from spotwatch.cli.running_drain import companions_of
+from spotwatch.cli.running_drain import companions_of, so_far
+from spotwatch.core.drain_so_far import DrainSoFar
 from spotwatch.core.event import Event, EventKind
 from spotwatch.core.hook import Hook
 from spotwatch.core.instant import Instant, parse_utc
@@ -33,6 +35,7 @@ HOOKS = (
     HEART,
     hook("heart-of-another", "spotwatch", "hook", "leave-auto-scaling", "--heartbeat"),
     hook("jobs"),
+    replace(hook("notify"), background=True),
     hook("quick"),
     hook("later", stage=20),
     hook("other-event", on=EventKind.MAINTENANCE),
@@ -84,6 +87,47 @@ def test_after_an_upgrade_the_stronger_event_s_hooks_count(directory: str) -> No
 @pytest.mark.parametrize(("name", "drain"), [("nobody", ID), ("heart", "another-drain")])
 def test_of_what_the_journal_does_not_know_nothing_is_known(directory: str, name: str, drain: str) -> None:
     assert companions(directory, name, drain=drain) is None
+
+
+def seen(directory: str, name: str = "jobs", *, now: float = 110.0, drain: str = ID) -> DrainSoFar | None:
+    with closing(Journal(directory, Access.READ)) as journal:
+        return so_far(journal, drain, name, now)
+
+
+def test_the_drain_so_far_names_what_is_awaited_and_what_came_of_the_rest(directory: str) -> None:
+    happened(directory, 105.0, HookEnded("quick", 1, None))
+    view = seen(directory)
+    assert view is not None
+    assert view.awaited == ("heart", "heart-of-another", "jobs", "later")
+    assert [(hook.name, hook.status) for hook in view.report.hooks] == [("quick", "failed")]
+    assert (view.verdict, view.deadline, view.is_for_hook, view.in_background) == ("failed", 700.0, True, False)
+    assert view.ends_at == 160.0, "its own timeout, from its start"
+
+
+def test_after_an_upgrade_the_stronger_event_s_deadline_counts(directory: str) -> None:
+    happened(directory, 105.0, EventCame(event(EventKind.TERMINATE)))
+    view = seen(directory)
+    assert view is not None
+    assert (view.report.event, view.is_for_hook, view.awaited) == ("terminate", False, ())
+
+
+@pytest.mark.parametrize(("name", "drain"), [("nobody", ID), ("jobs", "another-drain")])
+def test_what_the_journal_does_not_know_is_not_seen(directory: str, name: str, drain: str) -> None:
+    assert seen(directory, name, drain=drain) is None
+
+
+def test_one_that_has_not_begun_has_no_end(directory: str) -> None:
+    view = seen(directory, "later")
+    assert view is not None
+    assert view.ends_at is None
+
+
+def test_the_background_is_beside_nobody_and_awaited_by_nobody(directory: str) -> None:
+    view = seen(directory, "notify")
+    assert view is not None
+    assert view.in_background
+    assert "notify" not in view.awaited
+    assert "notify" not in (companions(directory) or [])
 
 
 def test_without_a_journal_nothing_is_known(tmp_path: Path) -> None:

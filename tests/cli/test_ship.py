@@ -224,6 +224,9 @@ class TestRefusals:
             ("--object-lock-mode", "GOVERNANCE"),
             ("--object-lock-until", "soon"),
             ("--device", "/dev/x"),
+            ("--keep",),
+            ("--volume", "vol-1"),
+            ("--region", "eu-west-1"),
         ],
         ids=" ".join,
     )
@@ -300,6 +303,7 @@ class TestAnImage:
         assert content_of(target) == image.content
         assert image.path.read_bytes() == before
         assert manifest_of(target).volume == manifest_of(target).filesystem["uuid"] != ""
+        assert "file system  ext4, its journal was replayed on an overlay (qemu)" in run.stdout
 
     @pytest.mark.slow
     @pytest.mark.parametrize("kind", images.KINDS)

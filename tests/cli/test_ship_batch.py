@@ -119,7 +119,7 @@ class TestADryRun:
         self, ship: Main, cloud: Cloud, tmp_path: Path, target: Path
     ) -> None:
         done = shipped(cloud, tmp_path, target)
-        left = cloud.volume(tags=label(instance="i-0dead").to_tags())
+        left = cloud.volume(tags=label(instance="i-0dead", minute=1).to_tags())
         lost = cloud.volume(tags={**label(VolumeState.QUARANTINED).to_tags(), REASON_TAG: "a block is lost"})
         cloud.aws.calls.clear()
         code, out, _ = ship("--dry-run")
@@ -170,6 +170,14 @@ def test_without_a_metadata_service_it_is_64_with_a_hint(main: Main, target: Pat
     )  # fmt: skip
     assert code == 64
     assert "name a volume with --device" in err
+
+
+@pytest.mark.parametrize(
+    "words", [("--log-path", "*.log"), ("--agent", "fluentd:pos"), ("--instance-id", "i-1")], ids=" ".join
+)
+def test_words_of_a_single_volume_are_64(ship: Main, words: tuple[str, ...]) -> None:
+    code, _, err = ship(*words)
+    assert (code, f"{words[0]} needs --device or --directory" in err) == (64, True)
 
 
 def test_without_a_destination_it_is_64(main: Main, tmp_path: Path) -> None:

@@ -146,6 +146,13 @@ class TestLastDrain:
         keep(records, make_report(drain="1"), make_report(drain="2"), make_report(drain="3", event="start"))
         assert "last drain        2: drained\n" in status()[1]
 
+    def test_the_background_is_named_where_a_failure_is_no_part_of_the_verdict(
+        self, status: Main, records: Records
+    ) -> None:
+        failed = make_hook_report("a", 0.0, 2.0, status="failed", exit_code=75, background=True)
+        records.keep_report(make_report(failed), keep=5)
+        assert "  stage 10        a: in the background, failed after 2 s with exit code 75" in status()[1].splitlines()
+
     def test_a_hook_whose_exit_code_is_not_to_be_had_and_one_that_was_lost(
         self, status: Main, records: Records
     ) -> None:

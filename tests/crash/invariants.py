@@ -100,12 +100,15 @@ def _of_the_stages(story: Story, report: DrainReport) -> Iterator[str]:
 
 
 def _comes_before(earlier: Run, later: Run, story: Story) -> bool:
-    """Whether one run has to be over before the other begins: all for ``start``, then stage by stage."""
+    """Whether one run has to be over before the other begins: all for ``start``, then stage by stage.
+
+    Nothing waits for the background.
+    """
     hooks = {hook.name: hook for hook in story.hooks}
     one, other = hooks[earlier.hook], hooks[later.hook]
     if _is_for_start(earlier) is not _is_for_start(later):
         return _is_for_start(earlier)
-    return one.stage < other.stage and bool(one.on & other.on)
+    return one.stage < other.stage and bool(one.on & other.on) and not one.background
 
 
 def _is_for_start(run: Run) -> bool:

@@ -155,4 +155,16 @@ SHORT = Scenario(
     ],
     _terminate_in(6),
 )
-SCENARIOS = (STAGES, UPGRADE, STUBBORN_HOOK, ARMING, CANCELED, SHORT)
+BACKGROUND = Scenario(
+    "background",
+    [
+        actor("beside", works(0.5), stage=1, background=True),
+        actor("one", works(0.1), stage=1),
+        actor("two", works(0.1), stage=2),
+        actor("late", works(0.05), stage=3, background=True),
+        actor("three", works(0.05), stage=3),
+    ],
+    _terminate_in(60),
+)
+
+SCENARIOS = (STAGES, UPGRADE, STUBBORN_HOOK, ARMING, CANCELED, SHORT, BACKGROUND)

@@ -54,6 +54,7 @@ HOOKS = st.builds(
     start_before=st.none() | st.none() | seconds(0, 60),
     on_failure=st.sampled_from(OnFailure),
     always=st.booleans(),
+    background=st.sampled_from([False, False, False, True]),
 )
 
 BEHAVIOURS = st.builds(

@@ -90,6 +90,7 @@ def some_hooks(draw: st.DrawFn) -> list[Hook]:
             reserve=draw(st.just(0.0) | DURATIONS),
             start_before=draw(st.none() | DURATIONS),
             on_failure=draw(st.sampled_from(OnFailure)),
+            background=draw(st.booleans()),
         )
         for number in range(draw(st.integers(0, 5)))
     ]

@@ -54,6 +54,7 @@ HOOKS = st.builds(
     reserve=SECONDS,
     start_before=st.none() | SECONDS,
     on_failure=st.sampled_from(OnFailure),
+    background=st.booleans(),
     always=st.booleans(),
     rerun=st.booleans(),
     user=st.none() | st.text(),
@@ -123,6 +124,12 @@ def test_a_notice_time_comes_back_in_utc() -> None:
 def test_an_opening_of_a_version_that_did_not_know_by_hand_is_read() -> None:
     document = json.loads(encode_opening(OPENING))
     del document["by_hand"]
+    assert decode_opening(json.dumps(document)) == OPENING
+
+
+def test_an_opening_of_a_version_that_did_not_know_the_background_is_read() -> None:
+    document = json.loads(encode_opening(OPENING))
+    del document["hooks"][0]["background"]
     assert decode_opening(json.dumps(document)) == OPENING
 
 

@@ -254,6 +254,88 @@ def test_a_start_too_late_to_be_of_use_is_given_up_before_it_holds_up_anyone(lat
     assert bench.drain.running == [one.name for one in later]
 
 
+# In the background
+
+
+def beside(name: str, stage: int = 10, **settings: Any) -> Hook:
+    return hook(name, stage, background=True, **settings)
+
+
+def test_a_hook_in_the_background_begins_with_its_stage_and_holds_up_no_other() -> None:
+    bench = Bench(hook("a", 10), beside("b", 20), hook("c", 20), hook("d", 30))
+    assert bench.step(0) == ["start a 117.5"]
+    assert bench.end(1, "a") == ["start b 116.5", "start c 116.5"]
+    assert bench.end(2, "c") == ["start d 115.5"]
+    assert bench.drain.awaited == ["d"]
+
+
+def test_a_drain_is_not_over_before_its_background_is() -> None:
+    bench = Bench(hook("a", 10), beside("b", 10))
+    bench.step(0)
+    bench.end(1, "a")
+    assert (bench.drain.finished_at, bench.drain.awaited, bench.drain.running) == (None, [], ["b"])
+    bench.end(2, "b")
+    assert bench.drain.finished_at == 2
+
+
+def test_with_nothing_to_wait_for_the_background_of_all_stages_begins_at_once() -> None:
+    assert Bench(beside("a", 10), beside("b", 20)).step(0) == ["start a 117.5", "start b 117.5"]
+
+
+def test_the_background_may_run_through_the_time_that_later_stages_have_reserved() -> None:
+    bench = Bench(beside("a", 10), hook("b", 10), hook("c", 20, reserve=30.0))
+    assert bench.step(0) == ["start a 117.5", "start b 85"]
+    assert bench.run_out(until=90) == ["85 term b", "87 kill b", "87.5 start c 30"]
+    assert bench.drain.running == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("reserve", "allowed"),
+    [(20.0, 85.0), (30.0, 85.0), (40.0, 75.0)],
+    ids=["shorter than those that it runs beside", "as long as they", "longer"],
+)
+def test_earlier_stages_leave_the_background_its_reserve_beside_those_of_the_later(
+    reserve: float, allowed: float
+) -> None:
+    bench = Bench(hook("a", 10), beside("b", 20, reserve=reserve), hook("c", 30, reserve=30.0))
+    assert bench.step(0) == [f"start a {allowed:g}"]
+
+
+def test_a_late_start_in_the_background_holds_up_nothing() -> None:
+    bench = Bench(beside("a", 10, start_before=60.0), hook("b", 10), hook("c", 20))
+    assert bench.step(0) == ["start b 117.5"]
+    assert bench.end(1, "b") == ["start c 116.5"]
+    assert bench.run_out(until=61) == ["60 start a 57.5"]
+
+
+def test_an_arming_hook_in_the_background_is_gone_before_anything_starts_too() -> None:
+    bench = Bench(beside("a", 10, on="start"), hook("b", 20), kind="start")
+    bench.step(0)
+    assert bench.come(1, "terminate", 100) == ["term a"]
+    assert bench.end(2, "a", None, 15) == ["start b 96.5"]
+
+
+def test_of_a_hook_that_runs_it_is_known_when_it_will_be_told_to_end() -> None:
+    bench = Bench(beside("a", 10, timeout=30.0), beside("b", 10), hook("c", 20), hook("d", 30, on="stop"))
+    bench.step(5)
+    bench.end(6, "c")
+    assert [bench.drain.terminate_at(name) for name in "abcd"] == [35, 117.5, None, None]
+
+
+def test_after_an_upgrade_the_background_goes_on_with_its_new_limit() -> None:
+    bench = Bench(beside("a", 10, on="rebalance terminate"), hook("b", 10, reserve=20.0), kind="rebalance", seconds=600)
+    assert bench.step(0) == ["start a 597.5"]
+    assert bench.come(10, "terminate", 110) == ["start b 107.5"]
+    assert bench.run_out(until=118) == ["117.5 term a", "117.5 term b"]
+
+
+def test_the_background_is_skipped_after_a_stopping_failure_unless_it_is_for_all_cases() -> None:
+    bench = Bench(hook("a", 10, on_failure=STOPPING), beside("b", 20), beside("c", 20, always=True))
+    bench.step(0)
+    assert bench.end(1, "a", 1) == ["start c 116.5"]
+    assert bench.statuses == {"a": "failed", "b": "skipped"}
+
+
 # Failures
 
 

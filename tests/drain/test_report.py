@@ -16,7 +16,7 @@ from spotwatch.core.report import DrainReport, InstanceFacts
 from spotwatch.core.settings import DrainSettings
 from spotwatch.drain.machine import Drain
 from spotwatch.drain.orders import EventWithdrawn, HookNotStarted, StopAsked
-from spotwatch.drain.report import Notes, report, verdict
+from spotwatch.drain.report import Notes, report, verdict, verdict_so_far
 from tests.core.schema import as_published, complaints
 from tests.drain.driver import Bench, Step, make_event
 from tests.drain.driver import make_hook as hook
@@ -97,6 +97,24 @@ def test_a_hook_given_up_for_lack_of_time_cuts_the_drain() -> None:
     bench.step(0)
     bench.end(1, "b")
     assert (verdict(bench.drain), bench.statuses["a"]) == ("cut", "given-up")
+
+
+@pytest.mark.parametrize("exit_code", [0, 1, 75])
+@pytest.mark.parametrize("is_last", [True, False])
+def test_what_becomes_of_the_background_is_no_part_of_the_verdict(exit_code: int, is_last: bool) -> None:
+    bench = Bench(hook("a", 10), hook("b", 10, background=True))
+    bench.step(0)
+    ends = [("a", 0), ("b", exit_code)] if is_last else [("b", exit_code), ("a", 0)]
+    for number, (name, code) in enumerate(ends):
+        bench.end(number, name, code)
+    assert verdict(bench.drain) == "drained"
+
+
+def test_before_the_end_the_verdict_is_only_that_of_the_hooks_that_are_over() -> None:
+    bench = Bench(hook("a", 10), hook("b", 20), hook("c", 10, background=True))
+    bench.step(0)
+    bench.end(1, "a", 1)
+    assert (verdict(bench.drain), verdict_so_far(bench.drain)) == ("running", "failed")
 
 
 def test_hooks_that_a_stronger_event_made_unnecessary_do_not_count() -> None:

@@ -6,6 +6,7 @@ reckoned anew from the settings, in the words of the machine's docstring.
 """
 
 from dataclasses import replace
+from math import inf
 
 from spotwatch.core.event import Event, EventKind
 from spotwatch.core.hook import FAILURES, Hook, HookOutcome, HookStatus, OnFailure
@@ -159,7 +160,7 @@ class Witness:
         self.promised = {
             hook.name: hook.reserve
             for hook in waiting
-            if hook.reserve and left >= sum(self._reserves([h for h in waiting if h.stage >= hook.stage]))
+            if hook.reserve and left >= self._needed([h for h in waiting if h.stage >= hook.stage])
         }
 
     def _alive(self) -> set[str]:
@@ -177,16 +178,33 @@ class Witness:
     def _margin(self) -> float:
         return min(self.settings.margin, MARGIN_SHARE * max(0.0, self.deadline - self.event.seen_at))
 
-    def _reserves(self, hooks: list[Hook]) -> list[float]:
+    def _needed(self, hooks: list[Hook]) -> float:
+        """What the stages have reserved one after the other, each with the background that begins with it beside it."""
+        stages = sorted({hook.stage for hook in hooks})
+        return max(
+            (
+                self._of_stages([h for h in hooks if h.stage < first and not h.background])
+                + max(
+                    self._of_stages([h for h in hooks if h.stage >= first and not h.background]),
+                    *(self._of_stages([h]) for h in hooks if h.stage == first and h.background),
+                    0.0,
+                )
+                for first in stages
+            ),
+            default=0.0,
+        )
+
+    def _of_stages(self, hooks: list[Hook]) -> float:
         stages: dict[int, float] = {}
         for hook in hooks:
             if hook.reserve:
                 stages[hook.stage] = max(hook.reserve, stages.get(hook.stage, 0.0))
-        return [longest + self.settings.kill_grace + REAP_SECONDS for longest in stages.values()]
+        return sum(longest + self.settings.kill_grace + REAP_SECONDS for longest in stages.values())
 
     def _limit(self, hook: Hook) -> float:
-        later = [h for h in self._pending() if h.stage > hook.stage or hook.name in self.opposed]
-        return self.deadline - self._margin() - sum(self._reserves(later))
+        kept_from = [h for h in self._pending() if h.stage > hook.stage and not hook.background]
+        later = self._pending() if hook.name in self.opposed else kept_from
+        return self.deadline - self._margin() - self._needed(later)
 
     # The promises
 
@@ -212,7 +230,7 @@ class Witness:
 
     def _stages_are_kept_apart(self, step: Step) -> None:
         for hook in self._starts(step):
-            lower = [other.name for other in self._in_force() if other.stage < hook.stage]
+            lower = [other.name for other in self._in_force() if other.stage < hook.stage and not other.background]
             assert set(lower) <= self.outcomes.keys(), f"{hook.name} did not wait for {lower}"
 
     def _what_is_done_stays_done(self, before: dict[str, HookOutcome]) -> None:
@@ -269,11 +287,14 @@ class Witness:
             assert step.now < step.wakeup <= self.deadline
 
     def _nobody_waits_without_need(self, step: Step) -> None:
-        """The lowest stage that is not over has started, late starters and what an opposite holds back excepted."""
+        """The lowest stage that is waited for has started, late starters and what an opposite holds back excepted.
+
+        So has the background of this stage and those below.
+        """
         unsettled = [hook for hook in self._in_force() if hook.name not in self.outcomes]
-        lowest = min((hook.stage for hook in unsettled), default=None)
+        reached = min((hook.stage for hook in unsettled if not hook.background), default=inf)
         for hook in unsettled:
-            if hook.stage == lowest and hook.name not in self.started and not self.opposed & self._alive():
+            if hook.stage <= reached and hook.name not in self.started and not self.opposed & self._alive():
                 assert hook.start_before is not None, f"{hook.name} could have started"
                 assert step.now < self.deadline - hook.start_before
 

@@ -4,11 +4,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from spotwatch.core.drain_so_far import DrainSoFar
 from spotwatch.core.errors import AwsError, SpotwatchError
 from spotwatch.core.report import InstanceFacts
 from spotwatch.core.volume import Volume
 from spotwatch.hooks.name_places import Place
-from spotwatch.hooks.services import AutoScaling, Ecs, EcsAgent, NameService, TargetGroups
+from spotwatch.hooks.recipient_places import RecipientPlace
+from spotwatch.hooks.services import (
+    AutoScaling,
+    Ecs,
+    EcsAgent,
+    NameService,
+    Recipient,
+    TargetGroups,
+    Told,
+    Units,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 INSTANCE = InstanceFacts("i-0123456789abcdef0", "m5.large", "eu-west-1a", "eu-west-1")
@@ -202,11 +213,24 @@ class FakeServices:
     def vcpus(self) -> int:
         raise NotAskedFor
 
+    @property
+    def units(self) -> Units:
+        raise NotAskedFor
+
     def interface_addresses(self, names: Sequence[str]) -> Sequence[str]:
         raise NotAskedFor(names)
 
     def name_service(self, place: Place, region: str, until: float) -> NameService:
         raise NotAskedFor(place, region, until)
+
+    def recipients(self, place: RecipientPlace, region: str) -> Sequence[Recipient]:
+        raise NotAskedFor(place, region)
+
+    def told(self) -> Told:
+        raise NotAskedFor
+
+    def drain_so_far(self) -> DrainSoFar | None:
+        raise NotAskedFor
 
     def stage_companions(self) -> Sequence[str] | None:
         raise NotAskedFor

@@ -14,8 +14,8 @@ from spotwatch.core.errors import OverlayFull, OverlayUnavailable, VolumeUnreada
 from spotwatch.core.log_file import LogFile, Unreadable
 from spotwatch.host.loop import loop_device
 from spotwatch.host.mounts import mounted
-from spotwatch.host.opened_volume import PLAIN, OpenedVolume, open_volume
-from spotwatch.host.overlay import Overlay
+from spotwatch.host.opened_volume import OpenedVolume, open_volume
+from spotwatch.host.overlay import PLAIN, Overlay
 from spotwatch.host.qemu_overlay import QemuOverlays
 from spotwatch.host.tree import DirectoryTree
 from tests.ship import images

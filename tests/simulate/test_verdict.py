@@ -68,6 +68,15 @@ class TestCut:
         )
 
 
+class TestInTheBackground:
+    def test_what_is_cut_there_leaves_the_drain_in_time_and_is_told(self) -> None:
+        assert judged(replace(cut(allowed=10.0, ran=10.0), background=True)) == (
+            False,
+            "drained with 115 s to spare, but not in good order",
+            ("slow was cut after 10 s, 10 s short of its timeout of 20 s",),
+        )
+
+
 class TestOtherFailures:
     @pytest.mark.parametrize(
         ("values", "problem"),

@@ -6,7 +6,7 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 
 from spotwatch.cli.destinations import destination
 from spotwatch.cli.options import add_settings_options, load_settings
-from spotwatch.cli.ship.order import Order, add_batch_options, add_order_options, order_of
+from spotwatch.cli.ship.order import Order, add_batch_options, add_order_options, check_words, order_of
 from spotwatch.core.errors import EX_DATAERR, SpotwatchError
 from spotwatch.core.settings import LogSettings, ShipSettings
 from spotwatch.ship.manifest import Manifest
@@ -61,6 +61,7 @@ def run(arguments: Namespace) -> int:
     """Ship, or read one volume for the process that does."""
     if arguments.draft:
         return _read(order_of(arguments, ShipSettings()), arguments.draft, arguments.progress)
+    check_words(arguments)
     settings = load_settings(arguments)
     order = order_of(arguments, settings.ship)
     if order.device or order.directory:
