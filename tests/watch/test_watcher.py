@@ -560,11 +560,7 @@ class TestWhatItKnowsOfTheInstance:
         del b.service.faults["instance-id"]
         b.service.items[ACTION] = notice("terminate")
         b.run(until=3)
-<<<<<<< HEAD
-        assert FACT_RETRY_SECONDS > 2.0
-=======
         assert FACT_RETRY_SECONDS > 2
->>>>>>> main
         assert b.watcher.instance.id == FACTS["instance-id"]
 
     def test_they_are_read_though_the_notice_cannot_be(self, bench: Callable[..., Bench]) -> None:
