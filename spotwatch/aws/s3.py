@@ -183,12 +183,7 @@ class Bucket:
 
     def _put_in_parts(self, key: str, first: bytes, rest: Iterator[bytes]) -> bool:
         whole = {"Bucket": self._bucket, "Key": self._prefix + key}
-        self._abort_stale(whole)
-        begun = self._s3.call(
-            "CreateMultipartUpload", **whole, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT",
-            **self._options.parameters(),
-        )  # fmt: skip
-        upload = {**whole, "UploadId": begun["UploadId"]}
+        upload = {**whole, "UploadId": self._s3.wait_for(lambda: self._begin(whole))}
         try:
             sent, crc = self._send(upload, first, rest)
             self._complete(key, upload, sent, crc)
@@ -199,6 +194,15 @@ class Bucket:
             self._abort(upload)
             raise
         return True
+
+    def _begin(self, whole: dict[str, Any]) -> str:
+        """An upload's id. Others are given up before each attempt, also one whose id got lost with its answer."""
+        self._abort_stale(whole)
+        begun = self._s3.attempt(
+            "CreateMultipartUpload", **whole, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT",
+            **self._options.parameters(),
+        )  # fmt: skip
+        return str(begun["UploadId"])
 
     def _complete(self, key: str, upload: dict[str, Any], sent: list[dict[str, Any]], crc: int) -> None:
         if self.find(key) is not None:

@@ -12,6 +12,7 @@ What this survives:
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol, TypeVar
@@ -52,6 +53,9 @@ FIRST_WAIT: Final = 0.5
 
 LONGEST_WAIT: Final = 15.0
 """Seconds; AWS's token buckets refill within this."""
+
+_REGION_VARIABLE: Final = "AWS_REGION"
+"""What every AWS SDK reads but boto3, which knows only AWS_DEFAULT_REGION (AWS SDKs and Tools reference guide)."""
 
 _Seen = TypeVar("_Seen")
 
@@ -125,7 +129,7 @@ class Session:
         self.clock = clock
         self.until = until
         self._boto: boto3.session.Session = _mapped(
-            "configuration", "", lambda: boto3.session.Session(region_name=region)
+            "configuration", "", lambda: boto3.session.Session(region_name=region or os.environ.get(_REGION_VARIABLE))
         )
         self._patience = patience
         self._config = Config(

@@ -5,9 +5,12 @@ Two ways, one interface. Which one this machine has is found out by a probe.
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Final, Protocol
 
 from spotwatch.core.errors import OverlayUnavailable
+
+PLAIN: Final = "plain"
+"""The way of a volume that was unmounted cleanly: its device is mounted itself, read-only, and needs no overlay."""
 
 
 class Overlay(Protocol):

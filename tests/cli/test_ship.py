@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -173,7 +174,7 @@ class TestTheLabelOnTheVolume:
         (volume / ".spotwatch").mkdir()
         (volume / ".spotwatch" / "label.json").write_text(text)
         run = ship()
-        assert run.returncode == 1
+        assert run.returncode == 65
         assert ".spotwatch/label.json cannot be understood" in manifest_of(target).anomalies[0]
         assert len(content_of(target)) == 5
 
@@ -223,6 +224,9 @@ class TestRefusals:
             ("--object-lock-mode", "GOVERNANCE"),
             ("--object-lock-until", "soon"),
             ("--device", "/dev/x"),
+            ("--keep",),
+            ("--volume", "vol-1"),
+            ("--region", "eu-west-1"),
         ],
         ids=" ".join,
     )
@@ -299,6 +303,34 @@ class TestAnImage:
         assert content_of(target) == image.content
         assert image.path.read_bytes() == before
         assert manifest_of(target).volume == manifest_of(target).filesystem["uuid"] != ""
+        assert "file system  ext4, its journal was replayed on an overlay (qemu)" in run.stdout
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("kind", images.KINDS)
+    @pytest.mark.parametrize(
+        ("write", "code"),
+        [
+            (images.logs, 0),
+            (images.full, 0),
+            (images.sparse_terabyte, 0),
+            (images.ten_thousand, 0),
+            (images.hostile, 65),
+        ],
+    )
+    def test_whatever_it_holds_is_shipped_whole_and_it_stays_as_it_was(
+        self, ship: Ship, tmp_path: Path, target: Path, kind: str, write: images.Writer, code: int
+    ) -> None:
+        """The hostile one has directories deeper than we go, which is an anomaly, and a file with two names."""
+        image = images.dirty(tmp_path / "image", kind, write)
+        before = sha256(image.path.read_bytes()).digest()
+        run = ship(source=("--device", str(image.path)))
+        assert run.returncode == code, run.stderr
+        shipped = content_of(target)
+        assert set(shipped.values()) >= set(image.content.values())
+        assert len(shipped) >= len(set(image.content.values()))
+        if write is images.sparse_terabyte:
+            assert shipped["sparse.log"].endswith(b"last\n")
+        assert sha256(image.path.read_bytes()).digest() == before
 
     def test_lvm_is_65(self, ship: Ship, tmp_path: Path) -> None:
         run = ship(source=("--device", str(images.lvm(tmp_path / "lvm"))))

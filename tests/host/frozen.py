@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from spotwatch.host import freeze
-from tests.ship.images import make_filesystem
+from tests.ship.images import attached, make_filesystem
 
 PATIENCE = 20.0
 
@@ -47,18 +47,6 @@ def mounted(path: Path, kind: str) -> Iterator[Path]:
             with contextlib.suppress(OSError), freeze.opened(str(point)) as descriptor:
                 freeze.thaw(descriptor)
             subprocess.run(["umount", point], check=True)
-
-
-@contextlib.contextmanager
-def attached(path: Path) -> Iterator[str]:
-    """A loop device over a file, that can be written to: one that a killed process has left read-only still is so."""
-    losetup = ["losetup", "--find", "--show", str(path)]
-    loop = subprocess.run(losetup, capture_output=True, text=True, check=True).stdout.strip()
-    try:
-        subprocess.run(["blockdev", "--setrw", loop], check=True)
-        yield loop
-    finally:
-        subprocess.run(["losetup", "--detach", loop], check=True)
 
 
 @contextlib.contextmanager

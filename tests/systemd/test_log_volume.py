@@ -11,8 +11,8 @@ import pytest
 
 from spotwatch.host import freeze
 from spotwatch.host.file_systems import unit_of
-from tests.host.frozen import attached, is_frozen
-from tests.ship.images import make_filesystem, needs_images
+from tests.host.frozen import is_frozen
+from tests.ship.images import attached, make_filesystem, needs_images
 from tests.systemd.container import missing, wait_for
 from tests.systemd.installed import Installed
 

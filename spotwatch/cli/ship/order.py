@@ -4,6 +4,7 @@ import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from spotwatch.cli.destinations import Keeping, add_keeping_options, keeping
 from spotwatch.core.errors import UsageError
@@ -86,7 +87,12 @@ def add_order_options(parser: ArgumentParser) -> None:
     source.add_argument(
         "--agent", metavar="KIND:PATH", action="append", type=_agent, help=f"its state; {', '.join(AgentKind)}"
     )
-    source.add_argument("--dry-run", action="store_true", help="say what would be shipped and why, and ship nothing")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="ship nothing: say what would be shipped of the volume that is here, and why; of the leftover volumes "
+        "say what would be done with each",
+    )
     how = parser.add_argument_group("how it is shipped (default: as [ship] in the settings says)")
     how.add_argument("--read-positions", choices=[*Hints], help="what an agent has read, and perhaps not delivered")
     how.add_argument("--unproven-positions", choices=[*Hints], help="what is done of a file known by its name alone")
@@ -108,6 +114,28 @@ def add_batch_options(parser: ArgumentParser) -> None:
     group.add_argument("--host-instance-id", metavar="ID", default="", help="this instance (default: asks metadata)")
     group.add_argument("--availability-zone", metavar="AZ", default="", help="its zone (likewise)")
     group.add_argument("--region", metavar="REGION", default="", help="its region (likewise)")
+
+
+_OF_ONE_VOLUME: Final = ("volume_id", "instance_id", "mount_point", "log_path", "agent")
+_OF_THE_BATCH: Final = (
+    "volume", "keep", "retain", "snapshot", "jobs", "host_instance_id", "availability_zone", "region"
+)  # fmt: skip
+
+
+def check_words(arguments: Namespace) -> None:
+    """See that no word is given that would be passed over.
+
+    Raises:
+        UsageError: one is, and which.
+    """
+    is_by_hand = bool(arguments.device or arguments.directory)
+    for name in _OF_THE_BATCH if is_by_hand else _OF_ONE_VOLUME:
+        if getattr(arguments, name) in ("", None):
+            continue
+        word = f"--{name.replace('_', '-')}"
+        if is_by_hand:
+            raise UsageError(f"{word} is for the batch job", hint="take it away, or --device and --directory")
+        raise UsageError(f"{word} needs --device or --directory", hint="the batch job knows it from a volume's tags")
 
 
 def order_of(arguments: Namespace, settings: ShipSettings) -> Order:

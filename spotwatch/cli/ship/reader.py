@@ -51,6 +51,7 @@ def read(order: Order, progress: Callable[[Progress], None]) -> Manifest:
 
     Raises:
         VolumeUnreadable: it holds nothing that can be read.
+        DeviceDenied: we may not look.
         OverlayUnavailable, OverlayFull: its journal cannot be replayed here.
         DestinationError: not everything could be stored.
     """

@@ -6,6 +6,7 @@ from typing import Any
 
 from spotwatch.cli.options import plural, shown_path
 from spotwatch.core.quantity import format_size
+from spotwatch.host.overlay import PLAIN
 from spotwatch.ship.manifest import FileReport, Manifest
 
 
@@ -16,6 +17,7 @@ def summary(manifest: Manifest, url: str, key: str) -> Iterator[str]:
     what = f"{plural(files, 'file')}, {format_size(manifest.shipped_bytes)}"
     yield f"{manifest.volume}: {what}, shipped in {objects} and read back"
     yield f"  manifest     {url}/{key}"
+    yield from _way(manifest)
     yield from _remarks(manifest)
 
 
@@ -23,6 +25,7 @@ def plan(manifest: Manifest) -> Iterator[str]:
     """The lines about a volume that would be shipped: each range of each file, and why."""
     total = sum(piece.end - piece.start for file in manifest.files for piece in file.ranges if piece.shipped)
     yield f"{manifest.volume}: {format_size(total)} would be shipped"
+    yield from _way(manifest)
     for file in manifest.files:
         yield f"  {shown_path(file.path)}"
         for piece in file.ranges:
@@ -32,6 +35,15 @@ def plan(manifest: Manifest) -> Iterator[str]:
         if file.trailing_nul_bytes:
             yield f"    skip {file.trailing_nul_bytes:,} NUL bytes at its end, left by a power cut"
     yield from _remarks(manifest)
+
+
+def _way(manifest: Manifest) -> Iterator[str]:
+    """How the file system was read; a directory has none."""
+    kind = manifest.filesystem.get("type")
+    if kind:
+        is_clean = manifest.read_by == PLAIN
+        how = "clean" if is_clean else f"its journal was replayed on an overlay ({manifest.read_by})"
+        yield f"  file system  {kind}, {how}"
 
 
 def _remarks(manifest: Manifest) -> Iterator[str]:
