@@ -9,6 +9,9 @@ What this survives:
 
 - A file of any size: it is dealt out in pieces of `PIECE_BYTES`, and only a few pieces are in memory.
 - A block that cannot be read: everything around it is shipped, and the gap is told.
+- A processor or a memory that makes mistakes: each frame is unpacked again and compared with the checksum of what was
+  read. That is done after whoever takes the bytes has had them, so after they were hashed for the object's checksum:
+  bytes with this checksum are, wherever they are found, bytes that unpack to the content.
 """
 
 import hashlib
@@ -16,7 +19,7 @@ import json
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from threading import local
@@ -25,6 +28,7 @@ from typing import Any, BinaryIO, Final, Protocol
 from xxhash import xxh128_hexdigest
 from zstandard import ZstdCompressionParameters, ZstdCompressor, ZstdDecompressor, ZstdError
 
+from spotwatch.core.errors import PackingFailed
 from spotwatch.ship.tree import LogFile, Tree, Unreadable
 
 PIECE_BYTES: Final = 1024 * 1024
@@ -165,11 +169,23 @@ def _pieces(segments: Iterable[Segment]) -> Iterator[Piece]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """What became of a piece: the runs of it that could be read, as frames still without a place, and their bytes."""
+class _Packed:
+    """What became of some pieces.
 
-    runs: tuple[tuple[Frame, bytes], ...]
+    Attributes:
+        frames: each run of bytes that could be read, with its place in `data`.
+        data: the frames' own bytes; none if they were not asked for.
+        lost: what could not be read.
+    """
+
+    frames: tuple[Frame, ...]
+    data: bytes
     lost: tuple[Unreadable, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of content."""
+        return sum(frame.end - frame.start for frame in self.frames)
 
 
 class Packer:
@@ -195,40 +211,59 @@ class Packer:
         self._workers.shutdown(cancel_futures=True)
 
     def pack(self, bundle: Bundle, index: list[Frame]) -> Iterator[bytes]:
-        """The object's bytes, a frame at a time and the index at last; `index` is filled on the way."""
+        """The object's bytes, some frames at a time and the index at last; `index` is filled on the way.
+
+        Raises:
+            PackingFailed: a frame does not unpack to what was read.
+        """
         offset = 0
-        for read in self._in_order(bundle.pieces, self._compress):
-            self.lost += read.lost
-            for frame, data in read.runs:
-                index.append(replace(frame, offset=offset, length=len(data)))
-                offset += len(data)
-                self.done += frame.end - frame.start
-                yield data
+        checks = deque[Future[None]]()
+        for packed in self._in_order(bundle.pieces, self._compress):
+            self.lost += packed.lost
+            self.done += packed.size
+            index += [replace(frame, offset=offset + frame.offset) for frame in packed.frames]
+            offset += len(packed.data)
+            yield packed.data
+            checks.append(self._workers.submit(_check, packed))
+            if len(checks) > self._ahead:
+                checks.popleft().result()
+        for check in checks:
+            check.result()
         yield encode_index(index)
 
     def hash(self, bundle: Bundle) -> Iterator[Frame]:
         """What `pack` would fill the index with, but for the places in the object."""
-        for read in self._in_order(bundle.pieces, self._hash):
-            self.lost += read.lost
-            yield from (frame for frame, _ in read.runs)
+        for packed in self._in_order(bundle.pieces, self._hash):
+            self.lost += packed.lost
+            yield from packed.frames
 
-    def _in_order(self, pieces: Sequence[Piece], work: Callable[[Piece], _Read]) -> Iterator[_Read]:
+    def _in_order(self, pieces: Iterable[Piece], work: Callable[[Sequence[Piece]], _Packed]) -> Iterator[_Packed]:
         """Worked on side by side, answered in order, and never more than a few ahead of who takes them."""
-        coming = iter(pieces)
-        running = deque(self._workers.submit(work, piece) for piece in islice(coming, self._ahead))
+        coming = _together(pieces)
+        running = deque(self._workers.submit(work, some) for some in islice(coming, self._ahead))
         while running:
             done = running.popleft().result()
-            running.extend(self._workers.submit(work, piece) for piece in islice(coming, 1))
+            running.extend(self._workers.submit(work, some) for some in islice(coming, 1))
             yield done
 
-    def _hash(self, piece: Piece) -> _Read:
-        runs, lost = self._read(piece)
-        return _Read(tuple((_frame(piece.file, start, data), b"") for start, data in runs), tuple(lost))
+    def _hash(self, pieces: Sequence[Piece]) -> _Packed:
+        return self._packed(pieces, lambda _: b"")
 
-    def _compress(self, piece: Piece) -> _Read:
-        runs, lost = self._read(piece)
-        compress = self._compressor.compress
-        return _Read(tuple((_frame(piece.file, start, data), compress(data)) for start, data in runs), tuple(lost))
+    def _compress(self, pieces: Sequence[Piece]) -> _Packed:
+        return self._packed(pieces, self._compressor.compress)
+
+    def _packed(self, pieces: Sequence[Piece], pack: Callable[[bytes | memoryview], bytes]) -> _Packed:
+        frames, chunks, lost, offset = list[Frame](), list[bytes](), list[Unreadable](), 0
+        for piece in pieces:
+            runs, missing = self._read(piece)
+            lost += missing
+            for start, content in runs:
+                checksum, data = xxh128_hexdigest(content), pack(content)
+                end = start + len(content)
+                frames.append(Frame(piece.file.path, piece.file.inode, start, end, offset, len(data), checksum))
+                chunks.append(data)
+                offset += len(data)
+        return _Packed(tuple(frames), b"".join(chunks), tuple(lost))
 
     def _read(self, piece: Piece) -> "_Runs":
         """The runs of a piece that can be read, until this thread reads the next one; and what cannot."""
@@ -265,8 +300,30 @@ def _parameters() -> ZstdCompressionParameters:
     )
 
 
-def _frame(file: LogFile, start: int, data: bytes | memoryview) -> Frame:
-    return Frame(file.path, file.inode, start, start + len(data), 0, 0, xxh128_hexdigest(data))
+def _together(pieces: Iterable[Piece]) -> Iterator[Sequence[Piece]]:
+    """Small pieces are worked on together, as many as are no more than one large one: to hand over work takes time."""
+    some, size = list[Piece](), 0
+    for piece in pieces:
+        length = piece.end - piece.start
+        if some and size + length > PIECE_BYTES:
+            yield some
+            some, size = [], 0
+        some.append(piece)
+        size += length
+    if some:
+        yield some
+
+
+def _check(packed: _Packed) -> None:
+    data = memoryview(packed.data)
+    for frame in packed.frames:
+        try:
+            unpack(frame, data[frame.offset : frame.offset + frame.length])
+        except ValueError as error:
+            raise PackingFailed(
+                f"what was packed does not unpack to what was read: {error}",
+                hint="see whether the memory and the processor of this machine are sound",
+            ) from None
 
 
 def _read(file: BinaryIO, piece: Piece, buffer: memoryview) -> _Runs:

@@ -57,7 +57,7 @@ def test_without_the_client_of_aws_it_is_said_what_to_install(monkeypatch: pytes
     for name in [name for name in sys.modules if name.startswith("spotwatch.aws")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "botocore", None)
-    with pytest.raises(AwsError, match="botocore.* is not installed") as caught:
+    with pytest.raises(AwsError, match=r"botocore.* is not installed") as caught:
         Services({}).ec2("eu-west-1", 0)
     assert "[aws]" in caught.value.hint
 

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from spotwatch.cli.destinations import destination
 from spotwatch.cli.options import shown_path
 from spotwatch.cli.ship.host import ThisHost
 from spotwatch.cli.ship.order import Order
@@ -69,7 +68,7 @@ def run_batch(
     ec2 = _Chosen(_ec2(place.region), arguments.volume or ())
     shared = replace(order, workers=arguments.workers or max(1, order.workers // most))
     with view(settings.log) as shown:
-        reader = shipper(shared, destination(order.to, order.kept), shown)
+        reader = shipper(shared, shown)
         job = Job(ec2.volumes, machine, reader, _ending(arguments, settings.ship))
         tell = _keep_silent if arguments.json else _tell
         with _interruptible(reader):
