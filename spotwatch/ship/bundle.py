@@ -202,7 +202,7 @@ class Packer:
         self._tree = tree
         self._ahead = workers + 1
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="pack")
-        self._own = local()
+        self._own = _Own()
 
     def __enter__(self) -> "Packer":
         return self
@@ -224,7 +224,7 @@ class Packer:
             index += [replace(frame, offset=offset + frame.offset) for frame in packed.frames]
             offset += len(packed.data)
             yield packed.data
-            checks.append(self._workers.submit(_check, packed))
+            checks.append(self._workers.submit(self._check, packed))
             if len(checks) > self._ahead:
                 checks.popleft().result()
         for check in checks:
@@ -250,7 +250,7 @@ class Packer:
         return self._packed(pieces, lambda _: b"")
 
     def _compress(self, pieces: Sequence[Piece]) -> _Packed:
-        return self._packed(pieces, self._compressor.compress)
+        return self._packed(pieces, self._own.compressor.compress)
 
     def _packed(self, pieces: Sequence[Piece], pack: Callable[[bytes | memoryview], bytes]) -> _Packed:
         frames, chunks, lost, offset = list[Frame](), list[bytes](), list[Unreadable](), 0
@@ -265,29 +265,34 @@ class Packer:
                 offset += len(data)
         return _Packed(tuple(frames), b"".join(chunks), tuple(lost))
 
+    def _check(self, packed: _Packed) -> None:
+        data = memoryview(packed.data)
+        for frame in packed.frames:
+            try:
+                self._own.unpacker.unpack(frame, data[frame.offset : frame.offset + frame.length])
+            except ValueError as error:
+                raise PackingFailed(
+                    f"what was packed does not unpack to what was read: {error}",
+                    hint="see whether the memory and the processor of this machine are sound",
+                ) from None
+
     def _read(self, piece: Piece) -> "_Runs":
         """The runs of a piece that can be read, until this thread reads the next one; and what cannot."""
         try:
-            with self._tree.open(piece.file.path) as file:
-                return _read(file, piece, self._buffer)
-        except OSError as error:
-            return [], [Unreadable(piece.file.path, _reason(piece.start, piece.end, error))]
+            return _whole(self._tree, piece)
+        except OSError:
+            return _around_errors(self._tree, piece)
 
-    @property
-    def _compressor(self) -> ZstdCompressor:
-        """A thread's own: one may not be shared, and to make one a frame costs more than small files do."""
-        if not hasattr(self._own, "compressor"):
-            self._own.compressor = ZstdCompressor(compression_params=_parameters())
-        one: ZstdCompressor = self._own.compressor
-        return one
 
-    @property
-    def _buffer(self) -> memoryview:
-        """A thread's own: to have new memory from the kernel for each piece costs as much as to read it."""
-        if not hasattr(self._own, "buffer"):
-            self._own.buffer = memoryview(bytearray(PIECE_BYTES))
-        one: memoryview = self._own.buffer
-        return one
+class _Own(local):
+    """What each thread has for itself.
+
+    To make a compressor for each frame costs more than small files do.
+    """
+
+    def __init__(self) -> None:
+        self.compressor = ZstdCompressor(compression_params=_parameters())
+        self.unpacker = Unpacker()
 
 
 _Runs = tuple[Sequence[tuple[int, bytes | memoryview]], Sequence[Unreadable]]
@@ -314,31 +319,23 @@ def _together(pieces: Iterable[Piece]) -> Iterator[Sequence[Piece]]:
         yield some
 
 
-def _check(packed: _Packed) -> None:
-    data = memoryview(packed.data)
-    for frame in packed.frames:
-        try:
-            unpack(frame, data[frame.offset : frame.offset + frame.length])
-        except ValueError as error:
-            raise PackingFailed(
-                f"what was packed does not unpack to what was read: {error}",
-                hint="see whether the memory and the processor of this machine are sound",
-            ) from None
-
-
-def _read(file: BinaryIO, piece: Piece, buffer: memoryview) -> _Runs:
-    length = piece.end - piece.start
-    try:
-        file.seek(piece.start)
-        data = buffer[: file.readinto(buffer[:length])]  # type: ignore[attr-defined]  # typeshed's BinaryIO has none
-    except OSError:
-        return _read_around_errors(file, piece)
-    short = length - len(data)
+def _whole(tree: Tree, piece: Piece) -> _Runs:
+    data = tree.read(piece.file.path, piece.start, piece.end)
+    short = piece.end - piece.start - len(data)
     lost = [Unreadable(piece.file.path, f"it ends {short} bytes before its size says")] if short else []
     return [(piece.start, data)], lost
 
 
-def _read_around_errors(file: BinaryIO, piece: Piece) -> _Runs:
+def _around_errors(tree: Tree, piece: Piece) -> _Runs:
+    """A block at a time."""
+    try:
+        with tree.open(piece.file.path) as file:
+            return _blocks(file, piece)
+    except OSError as error:
+        return [], [Unreadable(piece.file.path, _reason(piece.start, piece.end, error))]
+
+
+def _blocks(file: BinaryIO, piece: Piece) -> _Runs:
     runs: list[tuple[int, bytearray]] = []
     lost: list[Unreadable] = []
     for start in range(piece.start, piece.end, BLOCK_BYTES):
@@ -399,10 +396,27 @@ def unpack(frame: Frame, data: bytes | memoryview) -> bytes:
     Raises:
         ValueError: it is not what was packed.
     """
-    try:
-        content = ZstdDecompressor().decompress(data, max_output_size=PIECE_BYTES)
-    except ZstdError as error:
-        raise ValueError(f"{frame.path}, bytes {frame.start} to {frame.end}: {error}") from None
-    if len(content) != frame.end - frame.start or xxh128_hexdigest(content) != frame.xxh128:
-        raise ValueError(f"{frame.path}, bytes {frame.start} to {frame.end}: the checksum is another one")
-    return content
+    return bytes(Unpacker().unpack(frame, data))
+
+
+class Unpacker:
+    """Unpacks frames one after the other, into memory of its own: for one thread."""
+
+    def __init__(self) -> None:
+        self._zstd = ZstdDecompressor()
+        self._content = memoryview(bytearray(PIECE_BYTES + 1))  # with room left zstd goes on to its own checksum
+
+    def unpack(self, frame: Frame, data: bytes | memoryview) -> memoryview:
+        """The content of a frame, verified; it is there until the next one is unpacked.
+
+        Raises:
+            ValueError: it is not what was packed.
+        """
+        try:
+            with self._zstd.stream_reader(data) as stream:
+                content = self._content[: stream.readinto(self._content)]
+        except ZstdError as error:
+            raise ValueError(f"{frame.path}, bytes {frame.start} to {frame.end}: {error}") from None
+        if len(content) != frame.end - frame.start or xxh128_hexdigest(content) != frame.xxh128:
+            raise ValueError(f"{frame.path}, bytes {frame.start} to {frame.end}: the checksum is another one")
+        return content

@@ -18,7 +18,6 @@ from enum import StrEnum
 from typing import BinaryIO, Final, Protocol
 
 from spotwatch.core.volume import Agent
-from spotwatch.ship.agents import READERS
 from spotwatch.ship.belief import Beliefs, Held
 from spotwatch.ship.extents import data_ranges, end_of_text
 from spotwatch.ship.patterns import LogPatterns
@@ -248,6 +247,8 @@ class _Deciding:
         return list(first.values())
 
     def _state(self, agent: Agent) -> AgentState:
+        from spotwatch.ship.agents import READERS  # most volumes have no agent, and YAML takes a while to import
+
         state = READERS[agent.kind](self._tree, agent.state)
         self._anomalies += [f"{agent.kind}: {anomaly}" for anomaly in state.anomalies]
         return state

@@ -18,7 +18,7 @@ from itertools import count
 from typing import Final
 
 from spotwatch.core.errors import DestinationError
-from spotwatch.ship.bundle import Bundle, Frame, Packer, deal_out, decode_index, index_length, one_each, unpack
+from spotwatch.ship.bundle import Bundle, Frame, Packer, Unpacker, deal_out, decode_index, index_length, one_each
 from spotwatch.ship.decision import Decision, FileDecision
 from spotwatch.ship.destination import Destination
 from spotwatch.ship.manifest import (
@@ -250,11 +250,11 @@ def verify(manifest: Manifest, destination: Destination, *, renew: Callable[[], 
 
 def _unpack_all(frames: Iterable[Frame], chunks: Iterable[bytes]) -> None:
     """Frame after frame as they come; what follows the last one is read to its end."""
-    held, start, coming = b"", 0, iter(chunks)
+    held, start, coming, unpacker = b"", 0, iter(chunks), Unpacker()
     for frame in frames:
         while len(held) - start < frame.length and (chunk := next(coming, b"")):
             held, start = held[start:] + chunk, 0
-        unpack(frame, memoryview(held)[start : start + frame.length])
+        unpacker.unpack(frame, memoryview(held)[start : start + frame.length])
         start += frame.length
     for _ in coming:
         pass
