@@ -221,7 +221,7 @@ class Packer:
         for packed in self._in_order(bundle.pieces, self._compress):
             self.lost += packed.lost
             self.done += packed.size
-            index += [replace(frame, offset=offset + frame.offset) for frame in packed.frames]
+            index += (replace(frame, offset=offset + frame.offset) for frame in packed.frames)
             offset += len(packed.data)
             yield packed.data
             checks.append(self._workers.submit(self._check, packed))
@@ -301,8 +301,8 @@ _Runs = tuple[Sequence[tuple[int, bytes | memoryview]], Sequence[Unreadable]]
 
 def _parameters() -> ZstdCompressionParameters:
     return ZstdCompressionParameters.from_level(
-        LEVEL, source_size=PIECE_BYTES, hash_log=HASH_LOG, write_checksum=True, write_content_size=True
-    )
+        LEVEL, source_size=PIECE_BYTES, hash_log=HASH_LOG, write_checksum=False, write_content_size=True
+    )  # zstd's own checksum (XXH64) would be a second one of the same bytes, for a twentieth of all time
 
 
 def _together(pieces: Iterable[Piece]) -> Iterator[Sequence[Piece]]:
@@ -404,7 +404,7 @@ class Unpacker:
 
     def __init__(self) -> None:
         self._zstd = ZstdDecompressor()
-        self._content = memoryview(bytearray(PIECE_BYTES + 1))  # with room left zstd goes on to its own checksum
+        self._content = memoryview(bytearray(PIECE_BYTES + 1))  # one too many is noticed
 
     def unpack(self, frame: Frame, data: bytes | memoryview) -> memoryview:
         """The content of a frame, verified; it is there until the next one is unpacked.

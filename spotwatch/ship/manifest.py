@@ -7,10 +7,9 @@ writes it: what depends on the run is in the tags of the volume and in the log.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, Final, TypeVar, get_origin, get_type_hints
 from urllib.parse import quote
 
@@ -137,17 +136,18 @@ def _checked(kind: type[_Part], told: Mapping[str, Any]) -> _Part:
     Raises:
         TypeError: one is not, is missing, or is unknown.
     """
-    for name, wanted in _types(kind):
+    for name, wanted in _TYPES[kind]:
         value = told.get(name)
         if name in told and not _is_a(value, wanted):
             raise TypeError(f"{name} of a {kind.__name__} is {value!r:.80}")
     return kind(**told)
 
 
-@cache
-def _types(kind: type) -> tuple[tuple[str, type], ...]:
-    """The members of a part, each with its type; there are a few parts, and a hundred thousand of each."""
-    return tuple((name, get_origin(hint) or hint) for name, hint in get_type_hints(kind).items())
+_TYPES: Final[Mapping[type, Sequence[tuple[str, type]]]] = {
+    kind: [(name, get_origin(hint) or hint) for name, hint in get_type_hints(kind).items()]
+    for kind in (Manifest, FileReport, RangeReport, ObjectReport, Frame)
+}
+"""The members of each part, each with its type; a manifest has some parts a hundred thousand times."""
 
 
 def _is_a(value: object, wanted: type) -> bool:

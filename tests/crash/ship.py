@@ -181,9 +181,8 @@ def work(arguments: Namespace, points: Points) -> Outcome:
         objects=ObjectLayout(arguments.objects), scratch=str(arguments.scratch), workers=1, time_limit=60.0,
     )  # fmt: skip
     program = [sys.executable, "-m", "tests.crash.ship", *points.words]
-    shipper = WorkerShipper(
-        order, MortalDirectory(arguments.to, points), LogView(make_log(LogSettings())), program=program
-    )
+    shipper = WorkerShipper(order, LogView(make_log(LogSettings())), program=program)
+    shipper.destination = MortalDirectory(arguments.to, points)
     shipper.verify = points.mortal("verify", shipper.verify)  # type: ignore[method-assign]
     job = Job(ec2, host, shipper, Ending())
     now = ec2.describe(arguments.volume)
@@ -203,7 +202,6 @@ def read(points: Points, words: Sequence[str]) -> int:
         object.__setattr__(way, "over", mortal)
     parts: Any = reader
     parts.decide = points.mortal("decide", parts.decide)
-    parts.destination = lambda url, _: MortalDirectory(Path(url.removeprefix("file://")), points)
     return cli.main(words)
 
 

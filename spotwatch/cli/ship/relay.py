@@ -46,7 +46,7 @@ class _Line:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._coming = connection.makefile("rb", _BUFFER)
+        self._coming = open(connection.fileno(), "rb", _BUFFER, closefd=False)  # noqa: SIM115 (the connection's owner closes)
 
     def tell(self, what: Any) -> None:
         self._send(json.dumps(what).encode() + b"\n")
@@ -189,7 +189,12 @@ class _Server:
     def __init__(self, connection: socket.socket, destination: Destination) -> None:
         self._line = _Line(connection)
         self._destination = destination
-        self._deeds = {"put": self._put, "find": self._find, "below": self._below, "read": self._read}
+        self._deeds: dict[str, Callable[..., Any]] = {
+            "put": self._put,
+            "find": self._find,
+            "below": self._below,
+            "read": self._read,
+        }
 
     def serve(self) -> None:
         """Until the other end has gone."""
