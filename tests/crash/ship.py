@@ -124,17 +124,19 @@ class MortalVolumes(volumes.Volumes):
         with self._points.around("attach"):
             super().attach(volume_id, instance_id, device)
 
-    def wait_until_attached(self, volume_id: str, instance_id: str) -> None:
-        super().wait_until_attached(volume_id, instance_id)
+    def wait_until_attached(self, volume_id: str, instance_id: str) -> Volume:
+        attached = super().wait_until_attached(volume_id, instance_id)
         self._points.reach("after wait_until_attached")
+        return attached
 
     def detach(self, volume_id: str, instance_id: str) -> None:
         with self._points.around("detach"):
             super().detach(volume_id, instance_id)
 
-    def wait_until_available(self, volume_id: str) -> None:
-        super().wait_until_available(volume_id)
+    def wait_until_available(self, volume_id: str, instance_id: str) -> Volume | None:
+        free = super().wait_until_available(volume_id, instance_id)
         self._points.reach("after wait_until_available")
+        return free
 
     def delete(self, volume_id: str) -> None:
         with self._points.around("delete"):
