@@ -18,7 +18,7 @@ examples:
   spotwatch help hooks | less
 """
 
-PAGES: Final[tuple[str, ...]] = ("settings", "hooks", "drain", "addresses", "shipping", "pools")
+PAGES: Final[tuple[str, ...]] = ("settings", "hooks", "recipes", "drain", "addresses", "shipping", "pools")
 """In the order in which one reads them."""
 
 

@@ -271,6 +271,7 @@ class Watcher:
         """Keep track of what is announced; a withdrawal counts only if no other item announces the same."""
         if isinstance(observation, Announced):
             self._announced[item.path] = observation.event.kind
+            self._facts_due = self._clock().boot  # hooks are about to start, and what is not known yet they never learn
         elif isinstance(observation, Withdrawn):
             del self._announced[item.path]
             if observation.kind in self.announced:
@@ -290,7 +291,7 @@ class Watcher:
 
     def _read_facts(self, now: float, until: float) -> Iterator[Observation]:
         """Read once what the service says of the instance; it does not change while the instance runs."""
-        if not self._missing_facts or now < self._facts_due:
+        if not self._missing_facts or self._clock().boot < self._facts_due:
             return
         self._facts_due = now + FACT_RETRY_SECONDS
         try:

@@ -553,6 +553,16 @@ class TestWhatItKnowsOfTheInstance:
         assert b.watcher.instance.region == "eu-west-1"
         assert b.service.times("placement/region") == [0, FACT_RETRY_SECONDS, 2 * FACT_RETRY_SECONDS]
 
+    def test_what_could_not_be_read_is_asked_for_again_with_the_notice(self, bench: Callable[..., Bench]) -> None:
+        b = bench(ONLY_THE_NOTICE)
+        b.service.faults["instance-id"] = Response(503, "")
+        b.run(until=1)
+        del b.service.faults["instance-id"]
+        b.service.items[ACTION] = notice("terminate")
+        b.run(until=3)
+        assert 2.0 < FACT_RETRY_SECONDS
+        assert b.watcher.instance.id == FACTS["instance-id"]
+
     def test_they_are_read_though_the_notice_cannot_be(self, bench: Callable[..., Bench]) -> None:
         b = bench(ONLY_THE_NOTICE)
         b.service.items[ACTION] = "<html>"
