@@ -1,3 +1,3 @@
 """Fixtures that tests of several rooms use."""
 
-pytest_plugins = ("tests.cloud", "tests.balancers", "tests.naming", "tests.ship.radosgw")
+pytest_plugins = ("tests.cloud", "tests.balancers", "tests.naming", "tests.radosgw")

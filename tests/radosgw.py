@@ -4,6 +4,7 @@ It looks at Content-MD5 and at the signature over the content, checks the parts 
 It ignores the newer checksums, and `If-None-Match` where a multipart upload is completed.
 """
 
+import os
 import shutil
 import socket
 import subprocess
@@ -14,7 +15,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from spotwatch.aws.session import Api
 
 PROGRAMS: Final = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
 
@@ -105,6 +111,8 @@ class Gateway:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": url or self.url,
             "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
 
 
@@ -133,6 +141,29 @@ def gateway(*, memory: int = 4 << 30) -> Iterator[Gateway]:
         server = processes.enter_context(_process("radosgw", *configured, "-n", "client.rgw.a", "--no-mon-config"))
         _await(running, server)
         yield running
+
+
+@pytest.fixture(scope="session")
+def radosgw() -> Iterator[Gateway]:
+    """One server for all tests."""
+    if WHY_NOT:
+        pytest.skip(WHY_NOT)
+    with gateway() as running:
+        yield running
+
+
+@pytest.fixture
+def radosgw_bucket(radosgw: Gateway, monkeypatch: pytest.MonkeyPatch) -> "tuple[Api, str]":
+    """S3 at the server, and a bucket of the test's own."""
+    from spotwatch.aws.session import Session
+    from spotwatch.host.clock import Clock
+
+    for name, value in radosgw.environment().items():
+        monkeypatch.setenv(name, value)
+    bucket = f"bucket-{uuid.uuid4()}"
+    api = Session(Clock(), patience=30).api("s3")
+    api.call("CreateBucket", Bucket=bucket)
+    return api, bucket
 
 
 def _prepare(here: Path, memory: int) -> int:

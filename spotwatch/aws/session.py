@@ -12,6 +12,7 @@ What this survives:
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol, TypeVar
@@ -51,6 +52,9 @@ FIRST_WAIT: Final = 0.5
 
 LONGEST_WAIT: Final = 15.0
 """Seconds; AWS's token buckets refill within this."""
+
+_REGION_VARIABLE: Final = "AWS_REGION"
+"""What every AWS SDK reads but botocore, which knows only AWS_DEFAULT_REGION (AWS SDKs and Tools reference guide)."""
 
 _Seen = TypeVar("_Seen")
 
@@ -123,7 +127,9 @@ class Session:
         """
         self.clock = clock
         self.until = until
-        self._botocore: BotocoreSession = _mapped("configuration", "", lambda: _session(region))
+        self._botocore: BotocoreSession = _mapped(
+            "configuration", "", lambda: _session(region or os.environ.get(_REGION_VARIABLE))
+        )
         self._patience = patience
         self._config = Config(
             connect_timeout=CONNECT_TIMEOUT,

@@ -43,15 +43,15 @@ left, and reports what became of them.
 _EPILOG = """\
 exit codes:
   0    done
-  1    the rehearsal, the check, the hook or the shipment found a failure
+  1    the rehearsal, the check, the drain or the hook found a failure
   64   the command line is wrong
-  65   an input file is wrong, or a log volume cannot be read
+  65   an input file is wrong, or something is wrong with a log volume
   69   the daemon, the metadata service, AWS or a destination is not there
   70   a bug in spotwatch
   73   a directory or file cannot be made or used
   74   the output cannot be written
   75   somebody else is at work, or the time was too short; try again later
-  77   AWS does not allow it
+  77   AWS does not allow it, or root is needed
   78   the settings have mistakes
   130  interrupted (Ctrl-C)
   141  nobody reads the output any more (| head)

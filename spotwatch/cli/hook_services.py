@@ -72,8 +72,8 @@ class Services:
     def log_volume_of(self, what: str) -> LogVolume:
         """The volumes behind a mount point, a device or a volume id."""
         from spotwatch.host.block_devices import BlockDevices
-        from spotwatch.host.filesystem_uuid import filesystem_uuid
         from spotwatch.host.log_volume import LogVolumes
+        from spotwatch.host.signature import filesystem_uuid
 
         devices = BlockDevices()
         return LogVolumes(devices, uuid_of=lambda path: filesystem_uuid(path, devices)).log_volume_of(what)

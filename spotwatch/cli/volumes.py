@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
-from spotwatch.cli.options import plural
+from spotwatch.cli.options import plural, shown_path
 from spotwatch.core.errors import AwsError, UsageError
 from spotwatch.core.quantity import format_duration, parse_duration
 from spotwatch.core.volume import STATE_TAG, Volume, VolumeLabel
 from spotwatch.host.clock import Clock
 from spotwatch.ship.batch import is_leftover
+from spotwatch.ship.job import REASON_TAG
 from spotwatch.ship.volumes import Lease
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Leftover:
         holder: who has written the last lease; empty if nobody has.
         owner, expires: as its label says.
         usd_a_month: None if the price is not known.
+        quarantine: why it is in quarantine; empty if it is not.
         problem: what is wrong with its label; empty if nothing is.
     """
 
@@ -100,6 +102,7 @@ class Leftover:
     owner: str
     expires: datetime | None
     usd_a_month: Decimal | None
+    quarantine: str
     problem: str
 
     def to_json(self) -> dict[str, Any]:
@@ -205,6 +208,7 @@ def _leftover(volume: Volume, now: datetime, usd: Decimal | None) -> Leftover:
         owner=label.owner if label else "",
         expires=label.expires if label else None,
         usd_a_month=usd,
+        quarantine=volume.tags.get(REASON_TAG, ""),
         problem=problem,
     )
 
@@ -214,7 +218,7 @@ def _alarms(leftovers: Sequence[Leftover], age: float | None, count: int | None)
     if age is not None and leftovers and leftovers[0].age_seconds > age:
         oldest = leftovers[0]
         alarms.append(
-            f"{oldest.id} has been left over for {_age(oldest.age_seconds)}, longer than {format_duration(age)}"
+            f"{oldest.id} has been left over for {shown_age(oldest.age_seconds)}, longer than {format_duration(age)}"
         )
     if count is not None and len(leftovers) > count:
         alarms.append(f"{plural(len(leftovers), 'volume')} left over, more than {count}")
@@ -252,6 +256,8 @@ def _print(leftovers: Sequence[Leftover], problem: str) -> None:
         table.add_row(*_cells(leftover))
     Console(width=None if os.isatty(1) else WIDTH_OF_A_FILE, highlight=False, markup=False).print(table)
     for leftover in leftovers:
+        if leftover.quarantine:
+            print(f"{leftover.id}: in quarantine: {shown_path(leftover.quarantine)}")
         if leftover.problem:
             print(f"{leftover.id}: {leftover.problem}")
     total = _sum(leftovers, lambda usd: f"{usd:.2f} USD a month")
@@ -267,7 +273,7 @@ def _cells(leftover: Leftover) -> tuple[str, ...]:
         leftover.id,
         leftover.instance or "unknown",
         leftover.availability_zone,
-        _age(leftover.age_seconds),
+        shown_age(leftover.age_seconds),
         f"{leftover.size_gib} GiB",
         leftover.state,
         leftover.attached_to or "-",
@@ -277,8 +283,8 @@ def _cells(leftover: Leftover) -> tuple[str, ...]:
     )
 
 
-def _age(seconds: float) -> str:
-    """In minutes; days from two on, since these volumes are measured in them."""
+def shown_age(seconds: float) -> str:
+    """For people: in minutes; days from two on, since these volumes are measured in them."""
     minutes = round(seconds / 60)
     return f"{minutes // 1440} d {minutes // 60 % 24} h" if minutes >= 2880 else format_duration(minutes * 60)
 

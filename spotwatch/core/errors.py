@@ -16,6 +16,7 @@
     ├── CommandNotStarted                   a hook's command could not be executed; a value, not an exit
     ├── LeaseLost (Transient)           75  another worker has taken the volume over
     ├── VolumeUnreadable                65  the volume holds nothing that can be read, and why
+    ├── DeviceDenied                    77  this process may not open, mount or switch a block device: it is not root
     ├── WorkerFailed (Transient)        75  the process that reads a volume was stopped or killed
     ├── PackingFailed                   70  what was packed does not unpack to what was read: this machine is not sound
     ├── EcsAgentUnavailable (Transient) 69  the ECS agent of this machine does not say what it is
@@ -169,6 +170,12 @@ class VolumeUnreadable(SpotwatchError):
     """The volume holds no file system that can be read: LVM, RAID, encryption, damage, nothing at all."""
 
     exit_code = EX_DATAERR
+
+
+class DeviceDenied(SpotwatchError):
+    """The kernel does not let this process use a block device; nothing is said about the volume by that."""
+
+    exit_code = EX_NOPERM
 
 
 class WorkerFailed(SpotwatchError, Transient):

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from spotwatch.core.errors import VolumeUnreadable
+from spotwatch.core.errors import DeviceDenied, SpotwatchError, VolumeUnreadable
 
 _BLKROSET = 0x125D  # linux/fs.h
 _BLKROGET = 0x125E
@@ -73,16 +73,25 @@ def check_unused(device: BlockDevice) -> None:
 
     Raises:
         VolumeUnreadable: somebody has.
+        DeviceDenied: we may not look.
     """
     try:
         os.close(os.open(device.path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))  # O_EXCL: a claim, as mount(2) makes
     except OSError as error:
         if error.errno != errno.EBUSY:
-            raise VolumeUnreadable(f"{device.path}: {error.strerror}", hint="run as root") from None
+            raise refused(device.path, error) from None
         raise VolumeUnreadable(
             f"{device.path} is in use: mounted, or part of LVM, RAID or an encrypted device",
             hint="unmount it; findmnt and lsblk show by whom it is used",
         ) from None
+
+
+def refused(what: str, error: OSError) -> SpotwatchError:
+    """What it means that a device cannot be used: a fault of this process, or of the volume."""
+    message = f"{what}: {error.strerror}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return DeviceDenied(message, hint="run as root (CAP_SYS_ADMIN)")
+    return VolumeUnreadable(message, hint="see the kernel log")
 
 
 @contextlib.contextmanager
@@ -95,7 +104,8 @@ def read_only(*devices: BlockDevice) -> Iterator[None]:
     If we are killed they stay read-only, until they are attached anew: the safe side.
 
     Raises:
-        VolumeUnreadable: the kernel does not let us.
+        DeviceDenied: the kernel does not let us.
+        VolumeUnreadable: the device cannot be used.
     """
     with contextlib.ExitStack() as stack:
         for device in devices:
@@ -104,8 +114,7 @@ def read_only(*devices: BlockDevice) -> Iterator[None]:
                 if _set_read_only(descriptor, True):
                     stack.callback(_restore, descriptor)
             except OSError as error:
-                message = f"{device.path} cannot be made read-only: {error.strerror}"
-                raise VolumeUnreadable(message, hint="run as root") from None
+                raise refused(f"{device.path} cannot be made read-only", error) from None
         yield
 
 

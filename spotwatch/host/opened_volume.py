@@ -20,11 +20,11 @@ from typing import Final
 
 from spotwatch.core.errors import OverlayFull, SpotwatchError, VolumeUnreadable
 from spotwatch.core.log_file import Unreadable
-from spotwatch.host.device import BlockDevice, block_device, check_unused, read_only
+from spotwatch.host.device import BlockDevice, block_device, check_unused, read_only, refused
 from spotwatch.host.dm_overlay import DeviceMapperOverlays, remove_stale
-from spotwatch.host.filesystem import Mounting, check_journal, flagged_errors, mounting, repair
 from spotwatch.host.kernel_log import KernelLog
 from spotwatch.host.loop import loop_device
+from spotwatch.host.mount_and_repair import Mounting, check_journal, flagged_errors, mounting, repair
 from spotwatch.host.mounts import mounted
 from spotwatch.host.overlay import Overlay, Way, first_usable
 from spotwatch.host.qemu_overlay import QemuOverlays
@@ -83,6 +83,8 @@ class OpenedVolume:
         how = mounting(self.filesystem)
         try:
             root = self._stack.enter_context(mounted(self.device, how.kind, how.options))
+        except PermissionError as error:
+            raise refused(f"{self.device} cannot be mounted", error) from None
         except OSError as error:
             self._note_refusal(error)
         else:
@@ -101,7 +103,7 @@ class OpenedVolume:
     def _open_over(self, way: Way, prepare: Callable[[str], Mounting]) -> DirectoryTree | None:
         """The tree on an overlay, after something was done to it; None, and why, if it cannot be mounted then."""
         overlay = self._stack.enter_context(self._source.overlay(way))
-        self._devices.add(block_device(overlay.device).name)
+        self._watch_too(block_device(overlay.device).name)
         try:
             how = prepare(overlay.device)
             root = self._stack.enter_context(mounted(overlay.device, how.kind, how.options))
@@ -116,6 +118,12 @@ class OpenedVolume:
         for flag in flagged_errors(overlay.device, self.filesystem):
             self._note(flag)
         return DirectoryTree(root)
+
+    def _watch_too(self, name: str) -> None:
+        """From now on what is said of this device is about the volume; before it was another's, of the same name."""
+        for trouble in self._log.news(self._devices):
+            self._note_kernel(trouble)
+        self._devices.add(name)
 
     def _survey(self, first: DirectoryTree) -> bool:
         """Walk over all names once, which shows most damage; whether there is any."""
@@ -197,6 +205,7 @@ def open_volume(
 
     Raises:
         VolumeUnreadable: there is no file system that can be read, or somebody uses it, and why.
+        DeviceDenied: we may not open or mount it.
         OverlayUnavailable: the journal has to be replayed, and there is no means to.
         OverlayFull: the replay needs more than `limit`, or than there is.
     """
@@ -232,7 +241,7 @@ def _as_device(path: str) -> Iterator[BlockDevice]:
             with open(path, "rb") as image:
                 loop = stack.enter_context(loop_device(image.fileno(), read_only=True))
         except OSError as error:
-            raise VolumeUnreadable(f"{path}: {error.strerror}", hint="run as root, with loop devices") from None
+            raise refused(path, error) from None
         yield block_device(loop)
 
 

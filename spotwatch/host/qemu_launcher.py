@@ -44,4 +44,7 @@ def _check(answer: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except OSError as refusal:
+        sys.exit(f"{sys.argv[5] if len(sys.argv) > 5 else 'it'} cannot be started: {refusal.strerror}")

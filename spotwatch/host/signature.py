@@ -1,11 +1,14 @@
 """What is on a block device, by its own marks: a file system, a layer of something else, or nothing known."""
 
+import contextlib
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from spotwatch.core.errors import VolumeUnreadable
+from spotwatch.host.block_devices import BlockDevices
 from spotwatch.host.device import BlockDevice, partitions
 
 SUPPORTED: Final = ("ext2", "ext3", "ext4", "xfs", "btrfs")
@@ -68,6 +71,29 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
         key, _, value = line.partition("=")
         yield key, value
+
+
+def filesystem_uuid(path: str, devices: BlockDevices, database: str = "/run/udev/data") -> str:
+    """The UUID of the file system on a device; empty if there is none, or it cannot be told.
+
+    Also for somebody who may not see the device, such as the daemon, whose unit has no disks in its /dev: what udev has
+    noted when it appeared is looked at then (udevadm(8), "E:" lines of its database).
+
+    Args:
+        path: of the device's node, which need not be there.
+        devices: this machine's block devices.
+        database: where udev notes what it has found.
+    """
+    with contextlib.suppress(VolumeUnreadable):
+        if uuid := probe(path).uuid:
+            return uuid
+    number = devices.attribute(os.path.basename(path), "dev")
+    with contextlib.suppress(OSError), open(f"{database}/b{number}", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            key, _, value = line.rstrip("\n").partition("=")
+            if key == "E:ID_FS_UUID":
+                return value
+    return ""
 
 
 def choose(device: BlockDevice) -> tuple[BlockDevice, Signature]:

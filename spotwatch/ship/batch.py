@@ -80,7 +80,7 @@ class Batch:
             AwsError: they cannot be listed, or this instance has no slot for any.
         """
         began = self._host.elapsed()
-        leftovers = sorted(filter(_is_to_do, self._volumes.labelled(availability_zone)), key=_age)
+        leftovers = sorted(filter(is_to_do, self._volumes.labelled(availability_zone)), key=age_of)
         held = [volume for volume in leftovers if volume.instance_id not in ("", self._host.instance_id)]
         free = [volume for volume in leftovers if volume not in held]
         outcomes = self._all(self._job.work, free)
@@ -132,7 +132,7 @@ def is_leftover(volume: Volume) -> bool:
     return volume.state in ("available", "in-use") and not is_worn
 
 
-def _is_to_do(volume: Volume) -> bool:
+def is_to_do(volume: Volume) -> bool:
     """Whether there is anything to do: a volume in quarantine waits for a person, once it is attached to nothing."""
     return is_leftover(volume) and bool(volume.instance_id or volume.tags.get(STATE_TAG) != VolumeState.QUARANTINED)
 
@@ -144,7 +144,7 @@ def _label(volume: Volume) -> VolumeLabel | None:
         return None
 
 
-def _age(volume: Volume) -> tuple[float, str]:
+def age_of(volume: Volume) -> tuple[float, str]:
     """Orders volumes by when they were marked; one whose label makes no sense by when it was made."""
     told = _label(volume)
     return (told.marked_at if told else volume.created).timestamp(), volume.id

@@ -84,6 +84,10 @@ class Ending:
     retain: timedelta = timedelta(0)
     snapshot: bool = False
 
+    def keeps(self, shipped_at: datetime, now: datetime) -> bool:
+        """Whether a volume that was shipped then stays for now."""
+        return self.keep or now < shipped_at + self.retain
+
 
 class Host(Protocol):
     """The machine that volumes are attached to."""
@@ -217,7 +221,7 @@ class Job:
         volume = self._look(volume)
         if volume.instance_id not in ("", self._host.instance_id):
             raise AwsConflict(f"{volume.id} is attached to {volume.instance_id}")
-        label = _label(volume)
+        label = label_of(volume)
         if label.state in (VolumeState.SHIPPED, VolumeState.QUARANTINED):
             return self._end(self._released(volume))
         attached, ours = self._take(volume)
@@ -294,16 +298,16 @@ class Job:
         """After a failure: begin to detach it from this host, if it is attached here; the next run attaches it anew."""
         with suppress(SpotwatchError):
             now = self._look(volume)
-            if now.instance_id == self._host.instance_id and _label(now).instance_id != self._host.instance_id:
+            if now.instance_id == self._host.instance_id and label_of(now).instance_id != self._host.instance_id:
                 self._volumes.detach(volume.id, self._host.instance_id)
 
     def _end(self, volume: Volume) -> Outcome:
         """Delete a volume that is shipped and detached, if its time has come and its manifest is valid."""
-        if _label(volume).state is VolumeState.QUARANTINED:
+        if label_of(volume).state is VolumeState.QUARANTINED:
             hint = "see its manifest" if MANIFEST_TAG in volume.tags else "see what is on it"
             return Outcome(volume.id, Verdict.QUARANTINED, volume.tags.get(REASON_TAG, ""), hint)
-        shipped_at, key = _shipment(volume)
-        if self._ending.keep or self._host.now() < shipped_at + self._ending.retain:
+        shipped_at, key = shipment(volume)
+        if self._ending.keeps(shipped_at, self._host.now()):
             return Outcome(volume.id, Verdict.KEPT, "it is shipped, and to be kept for now")
         manifest = self._shipper.published(key)
         if manifest.volume != volume.id or manifest.anomalies:
@@ -358,15 +362,24 @@ def _look(volumes: Volumes, volume_id: str) -> Volume:
     return now
 
 
-def _label(volume: Volume) -> VolumeLabel:
+def label_of(volume: Volume) -> VolumeLabel:
+    """What the volume's tags say.
+
+    Raises:
+        VolumeUnreadable: they make no sense.
+    """
     try:
         return VolumeLabel.from_tags(volume.tags)
     except ValueError as error:
         raise VolumeUnreadable(f"{volume.id}: {error}", hint="correct the tag, or ship it by hand") from None
 
 
-def _shipment(volume: Volume) -> tuple[datetime, str]:
-    """When a shipped volume was shipped, and the key of its manifest."""
+def shipment(volume: Volume) -> tuple[datetime, str]:
+    """When a shipped volume was shipped, and the key of its manifest.
+
+    Raises:
+        VolumeUnreadable: its tags do not say so.
+    """
     try:
         shipped_at = datetime.fromisoformat(volume.tags[SHIPPED_TAG])
         key = volume.tags[MANIFEST_TAG]

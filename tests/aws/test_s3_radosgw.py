@@ -15,7 +15,7 @@ from spotwatch.core.errors import AwsRefused, DestinationError, DestinationFull
 from spotwatch.core.stored import Stored
 from spotwatch.host.clock import Clock
 from tests.aws.lossy_proxy import LossyProxy, Trouble
-from tests.radosgw import WHY_NOT, Gateway, gateway
+from tests.radosgw import WHY_NOT, Gateway
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
 
@@ -29,22 +29,16 @@ COMPLETE = rb"POST /\S+uploadId="
 GET = rb"GET /\S+/key "
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Gateway]:
-    with gateway() as running:
+@pytest.fixture
+def proxy(radosgw: Gateway) -> Iterator[LossyProxy]:
+    with LossyProxy(radosgw.port) as running:
         yield running
 
 
 @pytest.fixture
-def proxy(server: Gateway) -> Iterator[LossyProxy]:
-    with LossyProxy(server.port) as running:
-        yield running
-
-
-@pytest.fixture
-def api(server: Gateway, proxy: LossyProxy, monkeypatch: pytest.MonkeyPatch) -> Api:
+def api(radosgw: Gateway, proxy: LossyProxy, monkeypatch: pytest.MonkeyPatch) -> Api:
     """S3 as it is seen through the proxy, by a client that soon loses its patience with a silent server."""
-    for name, value in server.environment(proxy.url).items():
+    for name, value in radosgw.environment(proxy.url).items():
         monkeypatch.setenv(name, value)
     return Session(Clock(), patience=20, read_timeout=1.5).api("s3")
 
@@ -180,11 +174,11 @@ Bucket(Session(Clock(), patience=20).api("s3"), sys.argv[1], "logs").put("key", 
 class TestWhatTheServerSays:
     @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["whole", "in parts"])
     def test_no_room_is_told_as_such_and_leaves_nothing(
-        self, server: Gateway, api: Api, name: str, bucket: Bucket, data: bytes
+        self, radosgw: Gateway, api: Api, name: str, bucket: Bucket, data: bytes
     ) -> None:
         quota = ("--quota-scope=bucket", f"--bucket={name}")
-        server.admin("quota", "set", *quota, "--max-size=100000")
-        server.admin("quota", "enable", *quota)
+        radosgw.admin("quota", "set", *quota, "--max-size=100000")
+        radosgw.admin("quota", "enable", *quota)
         with pytest.raises(DestinationFull, match="QuotaExceeded") as caught:
             bucket.put("key", [data])
         assert "make room" in caught.value.hint

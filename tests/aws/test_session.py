@@ -473,6 +473,17 @@ def test_without_a_region_it_says_what_to_set(clock: VirtualClock, monkeypatch: 
     assert "AWS_REGION" in raised.value.hint
 
 
+def test_the_region_is_that_of_the_variable_which_other_sdks_read(
+    clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-south-2")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-north-1")
+    assert Session(clock).region == "eu-south-2"
+    monkeypatch.delenv("AWS_REGION")
+    assert Session(clock).region == "eu-north-1"
+    assert Session(clock, region="eu-west-3").region == "eu-west-3"
+
+
 def test_without_credentials_it_says_what_to_set(
     clock: VirtualClock, monkeypatch: pytest.MonkeyPatch, aws: ScriptedAws
 ) -> None:

@@ -173,7 +173,7 @@ class TestTheLabelOnTheVolume:
         (volume / ".spotwatch").mkdir()
         (volume / ".spotwatch" / "label.json").write_text(text)
         run = ship()
-        assert run.returncode == 1
+        assert run.returncode == 65
         assert ".spotwatch/label.json cannot be understood" in manifest_of(target).anomalies[0]
         assert len(content_of(target)) == 5
 

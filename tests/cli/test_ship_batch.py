@@ -1,6 +1,8 @@
 """The batch job as a person starts it: which volumes, where, what is said of each, and how it ends."""
 
 import json
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +13,11 @@ from spotwatch.core.errors import VolumeUnreadable
 from spotwatch.core.volume import STATE_TAG, Volume, VolumeState
 from spotwatch.host.block_devices import BlockDevices
 from spotwatch.ship.destination import Directory
-from spotwatch.ship.job import MANIFEST_TAG, SHIPPED_TAG
+from spotwatch.ship.job import MANIFEST_TAG, REASON_TAG, SHIPPED_TAG
 from spotwatch.ship.shipper import Origin, Shipment, publish
 from spotwatch.simulate.service import MetadataService
 from tests.cloud import OTHER_ZONE, ZONE, Cloud, cloud, manual_clock
-from tests.ship.leftovers import BEGINNING, label
+from tests.ship.leftovers import BEGINNING, DEAD, label
 from tests.ship.store import everything, written
 
 __all__ = ["cloud", "manual_clock"]
@@ -110,6 +112,44 @@ def test_a_volume_whose_manifest_is_gone_stays_and_is_75(
     assert "is not there" in out
     assert cloud.state(volume) == "available"
     assert cloud.tags(volume)[STATE_TAG] == "shipped"
+
+
+class TestADryRun:
+    def test_says_what_would_be_done_with_each_volume_and_does_nothing(
+        self, ship: Main, cloud: Cloud, tmp_path: Path, target: Path
+    ) -> None:
+        done = shipped(cloud, tmp_path, target)
+        left = cloud.volume(tags=label(instance="i-0dead").to_tags())
+        lost = cloud.volume(tags={**label(VolumeState.QUARANTINED).to_tags(), REASON_TAG: "a block is lost"})
+        cloud.aws.calls.clear()
+        code, out, _ = ship("--dry-run")
+        told, *volumes = out.splitlines()
+        jobs = min(4, os.cpu_count() or 1)
+        assert (code, told) == (0, f"2 volumes to work on, {jobs} at a time; to {target.as_uri()}")
+        assert [line.split()[:2] for line in volumes] == [[done, "delete"], [left, "ship"], [lost, "leave"]]
+        assert re.search(r"8 GiB gp3, interrupted for \d+ d \d+ h, of i-0dead: then deleted, if", volumes[1])
+        assert volumes[2].endswith("in quarantine: a block is lost")
+        assert {call.operation[:8] for call in cloud.aws.calls} == {"Describe"}
+
+    def test_as_json_has_every_field(self, ship: Main, cloud: Cloud, target: Path) -> None:
+        volume = cloud.volume(tags={**label().to_tags(), "spotwatch:layer-1": "RAID"})
+        told = json.loads(ship("--dry-run", "--json", "--jobs", "1")[1])
+        (only,) = told.pop("volumes")
+        assert told == {"to": target.as_uri(), "at_once": 1}
+        assert only == {
+            "volume": volume, "deed": "quarantine", "reason": "RAID cannot be read", "size_gib": 8, "kind": "gp3",
+            "state": "interrupted", "marked_at": label().marked_at.isoformat(), "instance": DEAD, "attached_to": "",
+            "holder": "",
+        }  # fmt: skip
+
+    def test_looks_only_at_the_volumes_that_are_named(self, ship: Main, cloud: Cloud) -> None:
+        volumes = [cloud.volume(tags=label().to_tags()) for _ in range(2)]
+        out = ship("--dry-run", "--volume", volumes[0])[1]
+        assert volumes[0] in out
+        assert volumes[1] not in out
+
+    def test_without_leftovers_says_so(self, ship: Main) -> None:
+        assert ship("--dry-run")[:2] == (0, f"no leftover volume in {ZONE}\n")
 
 
 @pytest.mark.usefixtures("cloud")

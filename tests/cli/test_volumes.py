@@ -11,6 +11,7 @@ import pytest
 from spotwatch.aws.storage_prices import StoragePrices
 from spotwatch.core.volume import Volume, VolumeLabel, VolumeState
 from spotwatch.host.clock import Clock
+from spotwatch.ship.job import REASON_TAG
 from spotwatch.ship.volumes import Lease
 from spotwatch.simulate.strict_aws import Fault
 from tests.cloud import OTHER_ZONE, ZONE, Cloud
@@ -63,12 +64,14 @@ class TestList:
         price_gp3(cloud)
         young = add(cloud, label(1.25, owner="team-a"))
         old = add(cloud, label(77, VolumeState.QUARANTINED, expires=datetime(2027, 1, 31, tzinfo=UTC)))
+        cloud.ec2.create_tags(Resources=[old], Tags=[{"Key": REASON_TAG, "Value": "kernel: a block is lost"}])
         code, out, err = main("volumes")
         assert (code, err) == (0, "")
         assert [" ".join(line.split()) for line in out.splitlines()] == [
             "volume instance zone age size state attached to owner expires USD a month",
             f"{old} {DEAD} {ZONE} 3 d 5 h 8 GiB quarantined - - 2027-01-31 0.70",
             f"{young} {DEAD} {ZONE} 75 min 8 GiB interrupted - team-a - 0.70",
+            f"{old}: in quarantine: kernel: a block is lost",
             "2 volumes, 16 GiB, 1.41 USD a month",
         ]
 
@@ -85,7 +88,8 @@ class TestList:
         assert found == {
             "id": volume, "instance": DEAD, "availability_zone": ZONE, "size_gib": 8, "kind": "gp3",
             "state": "shipping", "attached_to": worker, "holder": f"{worker}/1", "owner": "team-a",
-            "expires": "2027-01-31T00:00:00+00:00", "usd_a_month": 0.704, "problem": "",
+            "expires": "2027-01-31T00:00:00+00:00", "usd_a_month": 0.704, "quarantine": "",
+            "problem": "",
         }  # fmt: skip
         assert document == {"usd_a_month": 0.704, "price_problem": None, "alarms": []}
 

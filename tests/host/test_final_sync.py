@@ -124,6 +124,16 @@ class TestReal:
         assert "cannot be frozen" in said
         assert is_frozen(volume)
 
+    def test_a_file_system_that_knows_no_freezing_is_synced_to_the_end(self, tmp_path: Path, start: Start) -> None:
+        subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path], check=True)
+        try:
+            said, _ = start(Plan(str(tmp_path), until=boot_clock() + 1.5, freeze_at=boot_clock())).communicate(
+                timeout=20
+            )
+        finally:
+            subprocess.run(["umount", tmp_path], check=True)
+        assert said == f"{tmp_path} cannot be frozen: Operation not supported\n"
+
     def test_what_is_written_at_any_time_is_on_the_disk_a_second_later(
         self, volume: Path, start: Start, tmp_path: Path
     ) -> None:

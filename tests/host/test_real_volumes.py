@@ -15,6 +15,7 @@ from spotwatch.core.log_file import LogFile, Unreadable
 from spotwatch.host.loop import loop_device
 from spotwatch.host.mounts import mounted
 from spotwatch.host.opened_volume import PLAIN, OpenedVolume, open_volume
+from spotwatch.host.overlay import Overlay
 from spotwatch.host.qemu_overlay import QemuOverlays
 from spotwatch.host.tree import DirectoryTree
 from tests.ship import images
@@ -114,9 +115,11 @@ def test_of_the_shared_volumes_every_byte_that_a_replay_shows_is_read(kind: str,
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_full_volume_is_read_whole(kind: str, tmp_path: Path) -> None:
     image = images.dirty(tmp_path / "image", kind, images.full)
+    before = sha256(image.path)
     with open_volume(str(image.path), scratch=str(tmp_path), ways=QEMU) as volume:
         content = read_all(volume)
         assert {path: content[path] for path in image.content} == image.content
+    assert sha256(image.path) == before
 
 
 def test_a_dirty_volume_without_a_way_to_overlay_it_is_not_read(tmp_path: Path) -> None:
@@ -134,6 +137,20 @@ def test_scratch_space_that_is_too_small_is_told_and_nothing_short_is_read(kind:
     ):
         pass
     assert "raise the limit" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scratch_space_on_a_full_disk_is_told_likewise(kind: str, tmp_path: Path) -> None:
+    image = images.dirty(tmp_path / "image", kind, images.logs)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with (
+        images.small_disk(scratch, 700 << 10),
+        pytest.raises((OverlayFull, OverlayUnavailable)) as caught,
+        open_volume(str(image.path), scratch=str(scratch), ways=QEMU),
+    ):
+        pass
+    assert "scratch" in caught.value.hint
 
 
 def test_the_only_partition_with_a_file_system_is_read(tmp_path: Path) -> None:
@@ -161,6 +178,8 @@ def test_of_several_partitions_none_is_guessed(tmp_path: Path) -> None:
     ("make", "told"),
     [
         (images.lvm, "is a physical volume of LVM"),
+        (images.lvm_made_by_its_tool, "is a physical volume of LVM"),
+        (images.raid, "is a member of a RAID"),
         (images.luks, "is encrypted by LUKS"),
         (images.empty, "has no file system"),
     ],
@@ -192,8 +211,10 @@ def test_a_writable_device_is_read_only_while_it_is_read_and_writable_again_afte
         assert flag.read_text() == "0\n"
 
 
-def test_nothing_on_a_hostile_volume_leads_out_of_it(tmp_path: Path) -> None:
-    image = images.dirty(tmp_path / "image", "ext4", images.hostile)
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_on_a_hostile_volume_leads_out_of_it(kind: str, tmp_path: Path) -> None:
+    image = images.dirty(tmp_path / "image", kind, images.hostile)
+    before = sha256(image.path)
     with open_volume(str(image.path), scratch=str(tmp_path), ways=QEMU) as volume:
         found = list(volume.tree.files())
         assert {one.path for one in found if isinstance(one, LogFile)} == set(image.content)
@@ -216,10 +237,12 @@ def test_nothing_on_a_hostile_volume_leads_out_of_it(tmp_path: Path) -> None:
         for path, content in image.content.items():
             with volume.tree.open(path) as file:
                 assert file.read() == content
+    assert sha256(image.path) == before
 
 
-def test_a_terabyte_of_nothing_is_known_to_be_nothing(tmp_path: Path) -> None:
-    image = images.dirty(tmp_path / "image", "ext4", images.sparse_terabyte)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_terabyte_of_nothing_is_known_to_be_nothing(kind: str, tmp_path: Path) -> None:
+    image = images.dirty(tmp_path / "image", kind, images.sparse_terabyte)
     with open_volume(str(image.path), scratch=str(tmp_path), ways=QEMU) as volume:
         (file,) = volume.tree.files()
         assert isinstance(file, LogFile)
@@ -230,8 +253,9 @@ def test_a_terabyte_of_nothing_is_known_to_be_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ten_thousand_files_come_in_the_order_of_their_paths(tmp_path: Path) -> None:
-    image = images.dirty(tmp_path / "image", "ext4", images.ten_thousand)
+@pytest.mark.parametrize("kind", KINDS)
+def test_ten_thousand_files_come_in_the_order_of_their_paths(kind: str, tmp_path: Path) -> None:
+    image = images.dirty(tmp_path / "image", kind, images.ten_thousand)
     with open_volume(str(image.path), scratch=str(tmp_path), ways=QEMU) as volume:
         assert [file.path for file in volume.tree.files()] == sorted(image.content)
         assert read_all(volume) == image.content
@@ -299,10 +323,33 @@ def test_what_cannot_even_be_mounted_is_repaired_on_the_overlay_alone(tmp_path: 
 
 def test_a_file_system_that_has_noted_errors_is_an_anomaly(tmp_path: Path) -> None:
     image = images.clean(tmp_path / "image", "ext4", images.logs)
-    subprocess.run(["debugfs", "-w", "-R", "ssv state 2", str(image.path)], capture_output=True, check=True)
+    images.mark_as_damaged(image)
     with open_volume(str(image.path), scratch=str(tmp_path), ways=QEMU) as volume:
         assert "the file system is marked as having errors" in volume.anomalies()
         assert read_all(volume) == image.content
+
+
+class AfterAnother:
+    """Overlays on devices of which the kernel has said something when they were another volume's."""
+
+    name = "qemu"
+
+    def obstacle(self) -> str:
+        return ""
+
+    @contextlib.contextmanager
+    def over(self, device: str, *, scratch: str, limit: int) -> Iterator[Overlay]:
+        with QemuOverlays().over(device, scratch=scratch, limit=limit) as overlay:
+            Path("/dev/kmsg").write_text(f"<4>EXT4-fs ({os.path.basename(overlay.device)}): write access unavailable\n")
+            yield overlay
+
+
+def test_what_was_said_of_a_device_before_it_was_the_overlay_s_is_about_another_volume(tmp_path: Path) -> None:
+    """Several are read at a time, and a loop device that one has given back another takes."""
+    image = images.dirty(tmp_path / "image", "ext4", images.logs)
+    with open_volume(str(image.path), scratch=str(tmp_path), ways=(AfterAnother(),)) as volume:
+        assert read_all(volume) == image.content
+        assert volume.anomalies() == ()
 
 
 def test_a_journal_on_another_device_is_refused(tmp_path: Path) -> None:

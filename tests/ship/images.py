@@ -6,6 +6,8 @@ cache of the file system only is not, and the journal is as it was. That is what
 
 import contextlib
 import os
+import random
+import shutil
 import socket
 import struct
 import subprocess
@@ -16,6 +18,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+
+from spotwatch.host.loop import loop_device
 
 MIB: Final = 1 << 20
 KINDS: Final = ("ext4", "xfs", "btrfs")
@@ -125,6 +129,15 @@ def logs(root: Path) -> Mapping[str, bytes]:
     return content
 
 
+def logs_and_noise(root: Path) -> Mapping[str, bytes]:
+    """The same, and lines that no compression makes much smaller: their bundle is sent in several parts."""
+    content = dict(logs(root))
+    words = random.Random(1)
+    content["log/noise.log"] = b"".join(b"%06d %s\n" % (n, words.randbytes(40).hex().encode()) for n in range(2000))
+    _write(root / "log" / "noise.log", content["log/noise.log"])
+    return content
+
+
 def _write(path: Path, content: bytes, pieces: int = 1) -> None:
     """In several appends, each of them synced."""
     step = len(content) // pieces + 1
@@ -221,6 +234,43 @@ def lvm(path: Path) -> Path:
     return _disk_with(path, 512, struct.pack("<8sQI", b"LABELONE", 1, crc) + rest)
 
 
+def lvm_made_by_its_tool(path: Path) -> Path:
+    """A physical volume; more of LVM needs device-mapper in the kernel."""
+    if shutil.which("pvcreate") is None:
+        pytest.skip("pvcreate is missing")
+    _disk_with(path, 0, b"")
+    with path.open("r+b") as file, loop_device(file.fileno(), read_only=False) as loop:
+        # Nothing but this device is looked at, nor is anything of this machine written to.
+        words = [
+            "--config",
+            f'devices {{ filter=["a|^{loop}$|","r|.*|"] }} backup {{ backup=0 archive=0 }}',
+            "-ff",
+            "-y",
+        ]
+        subprocess.run(["pvcreate", "--quiet", *words, loop], capture_output=True, check=True)
+    return path
+
+
+def raid(path: Path) -> Path:
+    """The superblock of a member of an md array, version 1.2 (linux/raid/md_p.h), on an else empty disk."""
+    fields = struct.pack("<IIII16s32sQiIQII", 0xA92B4EFC, 1, 0, 0, b"u" * 16, b"host:0", 0, 1, 0, 100_000, 0, 2)
+    body = bytearray(fields.ljust(256, b"\0"))
+    struct.pack_into("<QQQ", body, 128, 2048, 100_000, 8)  # where the data begins, its size, where this is
+    total = sum(struct.unpack("<64I", body))
+    struct.pack_into("<I", body, 216, (total & 0xFFFFFFFF) + (total >> 32))
+    return _disk_with(path, 4096, bytes(body))
+
+
+@contextlib.contextmanager
+def small_disk(point: Path, size: int) -> Iterator[None]:
+    """A file system in memory of so many bytes, mounted there."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(point)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(point)], check=True)
+
+
 def luks(path: Path) -> Path:
     """The header of LUKS 1 (its on-disk format specification, 1.2.3) on an else empty disk."""
     fields = struct.pack(
@@ -240,6 +290,11 @@ def _disk_with(path: Path, at: int, data: bytes) -> Path:
         disk.write(data)
         disk.truncate(32 * MIB)
     return path
+
+
+def mark_as_damaged(image: Image) -> None:
+    """Have an ext4 say of itself that it has errors."""
+    subprocess.run(["debugfs", "-w", "-R", "ssv state 2", str(image.path)], capture_output=True, check=True)
 
 
 def corrupt_directory(image: Image, directory: str) -> None:

@@ -6,7 +6,7 @@ whoever comes next brings the volume to its end: shipped once, never deleted ear
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -398,6 +398,52 @@ class TestAShippedVolume:
         leftovers.cloud.attached(volume, other.instance_id)
         assert work(leftovers, volume).verdict is Verdict.BUSY
         assert leftovers.cloud.attachment(volume) == "attached"
+
+
+class Adrift(Host):
+    """A host whose clock shows another time; how fast it goes is right, as that of a boot clock is."""
+
+    offset = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.offset
+
+
+@pytest.mark.parametrize("offset", [timedelta(days=-20_000), timedelta(hours=-1), timedelta(days=20_000)])
+class TestAClockThatIsWrong:
+    def host(self, leftovers: Leftovers, offset: timedelta) -> Adrift:
+        host = Adrift(leftovers.cloud, leftovers.cloud.instance())
+        host.offset = offset
+        return host
+
+    def test_keeps_no_volume_from_being_shipped(self, leftovers: Leftovers, offset: timedelta) -> None:
+        volume = leftovers.add("text")
+        assert work(leftovers, volume, self.host(leftovers, offset)).verdict is Verdict.DELETED
+        assert leftovers.shelf.shipped(volume) == "text"
+
+    def test_makes_no_living_lease_silent_and_no_silent_one_live(self, leftovers: Leftovers, offset: timedelta) -> None:
+        holder, host = self.host(leftovers, offset), leftovers.host()
+        volume = leftovers.add("text")
+        lease = Lease(holder.worker, 1, holder.now())
+        leftovers.volumes.tag(volume, lease.to_tags())
+        leftovers.cloud.attached(volume, holder.instance_id)
+        seen = leftovers.look(volume)
+        leftovers.cloud.clock.sleep(60)
+        leftovers.volumes.tag(volume, replace(lease, renewed=holder.now()).to_tags())
+        assert leftovers.job(host).take_over(seen).verdict is Verdict.BUSY
+        seen = leftovers.look(volume)
+        leftovers.cloud.clock.sleep(1000)
+        assert leftovers.job(host).take_over(seen).verdict is Verdict.DELETED
+
+    def test_can_make_a_retention_shorter_or_longer_but_what_is_deleted_is_shipped(
+        self, leftovers: Leftovers, offset: timedelta
+    ) -> None:
+        """When it was shipped is what the one clock says, and how long ago that is the other."""
+        volume, right = leftovers.add(), leftovers.host()
+        work(leftovers, volume, self.host(leftovers, offset), Ending(keep=True))
+        verdict = work(leftovers, volume, right, Ending(retain=WEEK)).verdict
+        assert verdict is (Verdict.KEPT if offset > -WEEK else Verdict.DELETED)
+        assert leftovers.shelf.shipped(volume) is not None
 
 
 class Crash(BaseException):

@@ -7,7 +7,7 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 
 from spotwatch.cli.options import add_settings_options, load_settings
 from spotwatch.cli.ship.order import Order, add_batch_options, add_order_options, order_of
-from spotwatch.core.errors import SpotwatchError, UsageError
+from spotwatch.core.errors import EX_DATAERR, SpotwatchError
 from spotwatch.core.settings import LogSettings, ShipSettings
 from spotwatch.ship.manifest import Manifest
 
@@ -26,13 +26,13 @@ their tags, attached, shipped likewise, and deleted once they are.
 EPILOG = """\
 exit codes:
   0   everything is shipped, and was read back
-  1   something was wrong with the volume: what can be read is shipped
   64  the command line is wrong
-  65  a volume holds nothing that can be read; the batch job has quarantined one
+  65  something is wrong with a volume: what can be read of it, if anything,
+      is shipped; the batch job has put it into quarantine
   69  the destination or AWS is not there
   73  there is no room: at the destination, or for the replay of the journal
   75  try again later: the time limit was over; the batch job has failed at one
-  77  AWS does not allow it
+  77  AWS does not allow it, or the kernel: reading a device needs root
   78  the settings have mistakes
 
 examples:
@@ -42,6 +42,7 @@ examples:
                  --mount-point /var/log/app --log-path 'app/*.log' \\
                  --agent fluent-bit:state/tail.db
   spotwatch ship --to s3://my-logs/spot --retain 7d
+  spotwatch ship --to s3://my-logs/spot --dry-run
 """
 
 
@@ -65,8 +66,6 @@ def run(arguments: Namespace) -> int:
     order = order_of(arguments, settings.ship)
     if order.device or order.directory:
         return _by_hand(order, settings.log, as_json=arguments.json)
-    if order.dry_run:
-        raise UsageError("--dry-run needs --device or --directory", hint="see what there is: spotwatch volumes")
     from spotwatch.cli.ship.batch import run_batch
 
     return run_batch(arguments, settings, order)
@@ -107,4 +106,4 @@ def _by_hand(order: Order, log: LogSettings, *, as_json: bool) -> int:
         print(json.dumps(document(manifest, key), indent=2))
     else:
         print("\n".join(plan(manifest) if key is None else summary(manifest, shipper.destination.url, key)))
-    return 1 if manifest.anomalies else 0
+    return EX_DATAERR if manifest.anomalies else 0

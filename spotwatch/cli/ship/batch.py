@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from spotwatch.cli.destinations import destination
 from spotwatch.cli.options import shown_path
+from spotwatch.cli.ship import dry_run
 from spotwatch.cli.ship.host import ThisHost
 from spotwatch.cli.ship.order import Order
 from spotwatch.cli.ship.shipper import WorkerShipper
@@ -23,6 +25,7 @@ from spotwatch.core.settings import Settings, ShipSettings
 from spotwatch.core.volume import Volume
 from spotwatch.host.clock import Clock
 from spotwatch.ship.batch import Batch, at_once, exit_code
+from spotwatch.ship.intent import intents
 from spotwatch.ship.job import Ending, Job, Outcome
 from spotwatch.ship.volumes import Volumes
 from spotwatch.watch.connection import Connection
@@ -63,13 +66,17 @@ def run_batch(
         AwsError: the volumes cannot be listed.
     """
     place = _place(arguments, settings)
-    most = at_once(cores=os.cpu_count() or 1, memory=_free_memory(), asked=arguments.jobs or settings.ship.jobs)
+    cores = os.cpu_count() or 1
+    most = at_once(cores=cores, memory=_free_memory(), asked=arguments.jobs or min(settings.ship.jobs, cores))
     machine = host(place.instance_id, os.path.join(settings.state.directory, "ship"))
     ec2 = _Chosen(_ec2(place.region), arguments.volume or ())
+    ending = _ending(arguments, settings.ship)
+    if order.dry_run:
+        return _say_what_would_be_done(order, ec2, machine, place, ending, most=most, as_json=arguments.json)
     shared = replace(order, workers=arguments.workers or max(1, order.workers // most))
     with view(settings.log) as shown:
         reader = shipper(shared, shown)
-        job = Job(ec2.volumes, machine, reader, _ending(arguments, settings.ship))
+        job = Job(ec2.volumes, machine, reader, ending)
         tell = _keep_silent if arguments.json else _tell
         with _interruptible(reader):
             batch = Batch(ec2, machine, job, most=most, wait=time.sleep, tell=tell)
@@ -79,6 +86,23 @@ def run_batch(
     elif not outcomes:
         print(f"no leftover volume in {place.availability_zone}")
     return exit_code(outcomes)
+
+
+def _say_what_would_be_done(
+    order: Order, ec2: "_Chosen", host: ThisHost, place: Place, ending: Ending, *, most: int, as_json: bool
+) -> int:
+    """The dry run: only questions are put to EC2, and none to the destination."""
+    told = intents(ec2.labelled(place.availability_zone), place.instance_id, ending, host.now())
+    if not told and not as_json:
+        print(f"no leftover volume in {place.availability_zone}")
+        return 0
+    at_once = min(most, ec2.volumes.attachment_limit(place.instance_id))
+    to = destination(order.to, order.kept).url
+    if as_json:
+        print(json.dumps(dry_run.document(told, to=to, at_once=at_once), indent=2))
+    else:
+        print("\n".join(dry_run.lines(told, to=to, at_once=at_once, now=host.now())))
+    return 0
 
 
 class _Chosen:

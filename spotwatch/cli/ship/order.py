@@ -85,7 +85,12 @@ def add_order_options(parser: ArgumentParser) -> None:
     source.add_argument(
         "--agent", metavar="KIND:PATH", action="append", type=_agent, help=f"its state; {', '.join(AgentKind)}"
     )
-    source.add_argument("--dry-run", action="store_true", help="say what would be shipped and why, and ship nothing")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="ship nothing: say what would be shipped of the volume that is here, and why; of the leftover volumes "
+        "say what would be done with each",
+    )
     how = parser.add_argument_group("how it is shipped (default: as [ship] in the settings says)")
     how.add_argument("--read-positions", choices=[*Hints], help="what an agent has read, and perhaps not delivered")
     how.add_argument("--unproven-positions", choices=[*Hints], help="what is done of a file known by its name alone")

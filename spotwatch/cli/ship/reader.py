@@ -56,6 +56,7 @@ def read(order: Order, destination: Destination, progress: Callable[[Progress], 
 
     Raises:
         VolumeUnreadable: it holds nothing that can be read.
+        DeviceDenied: we may not look.
         OverlayUnavailable, OverlayFull: its journal cannot be replayed here.
         DestinationError: not everything could be stored.
     """

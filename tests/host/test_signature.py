@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from spotwatch.host.block_devices import BlockDevices
-from spotwatch.host.filesystem_uuid import filesystem_uuid
+from spotwatch.host.signature import filesystem_uuid
 from tests.host.frozen import log_volume
 from tests.ship.images import needs_images
 
