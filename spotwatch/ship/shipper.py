@@ -15,11 +15,10 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from spotwatch.core.errors import DestinationError
 from spotwatch.ship.bundle import Bundle, Frame, Packer, Unpacker, deal_out, decode_index, index_length, one_each
-from spotwatch.ship.decision import Decision, FileDecision
 from spotwatch.ship.destination import Destination
 from spotwatch.ship.manifest import (
     MANIFEST,
@@ -33,6 +32,9 @@ from spotwatch.ship.manifest import (
     rfc3339,
 )
 from spotwatch.ship.tree import Tree, Unreadable
+
+if TYPE_CHECKING:  # who only publishes and reads back does not decide
+    from spotwatch.ship.decision import Decision, FileDecision
 
 MOST_MANIFESTS: Final = 99_999
 """Of one volume; each is another way in which it was read."""
@@ -76,7 +78,7 @@ class Shipment:
         self._progress = progress
         self._done = 0
 
-    def store(self, decision: Decision, origin: Origin) -> Manifest:
+    def store(self, decision: "Decision", origin: Origin) -> Manifest:
         """Store every object; the manifest, which is not stored yet. What cannot be read is an anomaly in it.
 
         Raises:
@@ -133,7 +135,7 @@ class Shipment:
         return ObjectReport(key, measured.size, measured.digest.hexdigest(), frames)
 
 
-def drafted(decision: Decision, origin: Origin) -> Manifest:
+def drafted(decision: "Decision", origin: Origin) -> Manifest:
     """The manifest before anything is stored."""
     return Manifest(
         volume=origin.volume,
@@ -260,7 +262,7 @@ def _unpack_all(frames: Iterable[Frame], chunks: Iterable[bytes]) -> None:
         pass
 
 
-def _report(decided: FileDecision) -> FileReport:
+def _report(decided: "FileDecision") -> FileReport:
     return FileReport(
         path=decided.file.path,
         inode=decided.file.inode,

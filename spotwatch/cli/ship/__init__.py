@@ -1,15 +1,20 @@
 """``spotwatch ship``: what is left on log volumes goes to a destination, by hand or as the batch job."""
 
+import gc
 import json
 import os
 import socket
 from argparse import SUPPRESS, ArgumentParser, Namespace
+from typing import Final
 
 from spotwatch.cli.options import add_settings_options, load_settings
 from spotwatch.cli.ship.order import Order, add_batch_options, add_order_options, order_of
 from spotwatch.core.errors import EX_DATAERR, SpotwatchError
 from spotwatch.core.settings import LogSettings, ShipSettings
 from spotwatch.ship.manifest import Manifest
+
+MOST_GARBAGE: Final = 50_000
+"""Objects made before garbage is looked for: the libraries make that many which stay, and each look goes over them."""
 
 DESCRIPTION = """\
 Ship what log agents had not sent when their instance died.
@@ -60,6 +65,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Ship, or read one volume for the process that does."""
+    gc.set_threshold(MOST_GARBAGE)
     if arguments.draft:
         return _read(order_of(arguments, ShipSettings()), arguments)
     settings = load_settings(arguments)
