@@ -39,7 +39,7 @@ LIBRARIES: dict[str, set[str]] = {
     "dns": {"dns", "pymysql", "psycopg"},
     "ship": {"zstandard", "xxhash", "yaml"},
     "pools": {"jinja2", "yaml", "botocore", "cfnlint"},
-    "aws": {"botocore", "tenacity", "httpx"},
+    "aws": {"boto3", "botocore", "tenacity", "httpx"},
     "host": {"pyroute2"},
     "log": {"structlog"},
     "cli": {"rich"},
@@ -108,12 +108,12 @@ def test_core_touches_nothing_outside_itself(path: Path) -> None:
 def test_the_rule_finds_a_forbidden_import(tmp_path: Path) -> None:
     """The check can fail: a watcher that starts child processes is found out."""
     offender = tmp_path / "offender.py"
-    offender.write_text("from spotwatch.host.machine import Machine\nimport botocore\n")
+    offender.write_text("from spotwatch.host.machine import Machine\nimport boto3\n")
     assert "spotwatch.host.machine" in set(imports_of(offender))
-    assert "botocore" in set(imports_of(offender)) - set(sys.stdlib_module_names)
+    assert "boto3" in set(imports_of(offender)) - set(sys.stdlib_module_names)
 
 
-def test_the_daemon_s_process_imports_neither_botocore_nor_the_rehearsal() -> None:
+def test_the_daemon_s_process_imports_neither_boto3_nor_the_rehearsal() -> None:
     """It loads nothing of the fake service and no built-in hook, so that it stays small."""
     script = (
         "import sys; import spotwatch.cli.run; "

@@ -1,1 +1,1 @@
-"""The only room that knows botocore: the session, its patience, the mapping of its errors, and one file a service."""
+"""The only room that knows boto3: the session, its patience, the mapping of its errors, and one file a service."""

@@ -7,7 +7,7 @@ What this survives:
 - Retries that add up: all attempts of a piece of work share one absolute deadline, and none is begun after it.
 - A server that answers something else than AWS (a proxy's page, half a document): `AwsBroken`, and tried again.
   botocore takes some of these for empty listings, so each answer is looked at before it is parsed.
-- Foreign exceptions: whatever botocore, its parsers or urllib3 raise comes out as an `AwsError`.
+- Foreign exceptions: whatever boto3, botocore, its parsers or urllib3 raise comes out as an `AwsError`.
 """
 
 import json
@@ -17,6 +17,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
+import boto3
+from boto3.exceptions import Boto3Error
 from botocore import exceptions as botocore_errors
 from botocore import xform_name
 from botocore.client import BaseClient
@@ -24,7 +26,6 @@ from botocore.config import Config
 from botocore.eventstream import ParserError
 from botocore.model import OperationModel
 from botocore.parsers import ResponseParserError
-from botocore.session import Session as BotocoreSession
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from spotwatch.core.errors import (
@@ -54,7 +55,7 @@ LONGEST_WAIT: Final = 15.0
 """Seconds; AWS's token buckets refill within this."""
 
 _REGION_VARIABLE: Final = "AWS_REGION"
-"""What every AWS SDK reads but botocore, which knows only AWS_DEFAULT_REGION (AWS SDKs and Tools reference guide)."""
+"""What every AWS SDK reads but boto3, which knows only AWS_DEFAULT_REGION (AWS SDKs and Tools reference guide)."""
 
 _Seen = TypeVar("_Seen")
 
@@ -127,8 +128,8 @@ class Session:
         """
         self.clock = clock
         self.until = until
-        self._botocore: BotocoreSession = _mapped(
-            "configuration", "", lambda: _session(region or os.environ.get(_REGION_VARIABLE))
+        self._boto: boto3.session.Session = _mapped(
+            "configuration", "", lambda: boto3.session.Session(region_name=region or os.environ.get(_REGION_VARIABLE))
         )
         self._patience = patience
         self._config = Config(
@@ -143,7 +144,7 @@ class Session:
     @property
     def region(self) -> str:
         """The region of all calls; empty if none is configured."""
-        return self._botocore.get_config_variable("region") or ""
+        return self._boto.region_name or ""
 
     @property
     def identity(self) -> str:
@@ -158,7 +159,7 @@ class Session:
         return _mapped("credentials", "", self._account_or_key)
 
     def _account_or_key(self) -> str:
-        credentials = self._botocore.get_credentials()
+        credentials = self._boto.get_credentials()
         if credentials is None:
             raise botocore_errors.NoCredentialsError
         frozen = credentials.get_frozen_credentials()
@@ -166,9 +167,9 @@ class Session:
 
     def known_regions(self, service: str) -> frozenset[str]:
         """The regions in which this version of botocore knows the service to be; AWS may have newer ones."""
-        partitions = self._botocore.get_available_partitions()
+        partitions = self._boto.get_available_partitions()
         return frozenset(
-            region for partition in partitions for region in self._botocore.get_available_regions(service, partition)
+            region for partition in partitions for region in self._boto.get_available_regions(service, partition)
         )
 
     def api(self, service: str, *, region: str | None = None, endpoint: str | None = None) -> "Api":
@@ -185,20 +186,12 @@ class Session:
         client = _mapped(
             service,
             "",
-            lambda: self._botocore.create_client(
+            lambda: self._boto.client(
                 service, config=self._config, region_name=region or self.region or None, endpoint_url=endpoint
             ),
         )
         client.meta.events.register("before-parse", _check_answer)
         return Api(service, client, self.clock, self.until, self._patience)
-
-
-def _session(region: str | None) -> BotocoreSession:
-    session = BotocoreSession()
-    if region:
-        session.set_config_variable("region", region)
-    session.get_config_variable("region")  # whatever is wrong with the configuration shows now
-    return session
 
 
 class Api:
@@ -341,6 +334,7 @@ _FOREIGN: Final = (
     botocore_errors.ClientError,
     botocore_errors.BotoCoreError,
     botocore_errors.UndefinedModelAttributeError,
+    Boto3Error,
     ResponseParserError,
     ParserError,
     # What botocore's parsers raise, unwrapped, for a number that is none, a member that is missing, a list in place of
@@ -351,7 +345,7 @@ _FOREIGN: Final = (
     AttributeError,
     RecursionError,
 )
-"""Everything that a call of botocore's is known to raise."""
+"""Everything that a call of boto3's is known to raise."""
 
 
 def _mapped(service: str, operation: str, do: Callable[[], Answer]) -> Answer:
@@ -472,7 +466,7 @@ _EXPLICIT_DENY: Final = re.compile(r"explicit deny in an? ([a-z -]+?)(?: policy)
 
 
 def aws_error(error: Exception, service: str, operation: str) -> AwsError:
-    """What an exception of botocore's means for us: whether trying again makes sense, and what to do.
+    """What an exception of boto3's means for us: whether trying again makes sense, and what to do.
 
     Args:
         error: a `ClientError` (AWS has answered), any other of botocore's, or what its parsers stumble over.

@@ -89,7 +89,7 @@ def _bucket(name: str, prefix: str, kept: Keeping) -> Destination:
         from spotwatch.aws.s3 import Bucket, Options
         from spotwatch.aws.session import Session
     except ImportError:
-        raise UsageError("S3 needs the package botocore", hint="install the extra: pip install '.[ship]'") from None
+        raise UsageError("S3 needs the package boto3", hint="install the extra: pip install '.[ship]'") from None
     s3 = Session(Clock(), patience=PATIENCE).api("s3", endpoint=kept.endpoint or None)
     options = Options(kept.encryption, kept.kms_key, kept.storage_class, kept.lock_mode, kept.lock_until)
     return Bucket(s3, name, prefix, options)

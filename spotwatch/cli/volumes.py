@@ -161,7 +161,7 @@ def _session(arguments: Namespace) -> "Session":
     try:
         from spotwatch.aws.session import Session
     except ImportError:
-        raise UsageError("this needs the package botocore", hint="install the extra: pip install '.[ship]'") from None
+        raise UsageError("this needs the package boto3", hint="install the extra: pip install '.[ship]'") from None
     of_the_zone = _REGION.match(arguments.availability_zone)
     region = arguments.region or (of_the_zone[0] if of_the_zone else None)
     return Session(Clock(), patience=PATIENCE, region=region)

@@ -166,7 +166,7 @@ def moto(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def make_session(clock: VirtualClock) -> Callable[..., Session]:
     def make(region: str = REGION, **options: Any) -> Session:
         made = Session(clock, until=clock.now() + PATIENCE, region=region, **options)
-        made._botocore.register_component("data_loader", LOADER)
+        made._boto._session.register_component("data_loader", LOADER)
         return made
 
     return make

@@ -56,8 +56,8 @@ def test_ec2_is_asked_in_the_region_of_the_instance(cloud: Cloud) -> None:
 def test_without_the_client_of_aws_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("spotwatch.aws")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "botocore", None)
-    with pytest.raises(AwsError, match=r"botocore.* is not installed") as caught:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(AwsError, match="boto3 is not installed") as caught:
         Services({}).ec2("eu-west-1", 0)
     assert "[aws]" in caught.value.hint
 

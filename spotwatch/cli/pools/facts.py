@@ -19,7 +19,7 @@ from spotwatch.pools.files import market as market_of_files
 from spotwatch.pools.near import near
 from spotwatch.pools.quota import quota_class
 
-if TYPE_CHECKING:  # botocore takes a third of a second to import, and is needed only to ask AWS
+if TYPE_CHECKING:  # boto3 takes a third of a second to import, and is needed only to ask AWS
     from spotwatch.aws.market import ScoreRequest
     from spotwatch.aws.session import Session
 

@@ -62,7 +62,7 @@ def run_batch(
         shipper: reads volumes. `spotwatch simulate` has a machine and a reader of its own.
 
     Raises:
-        UsageError: it is not known where this host is, or botocore is not installed.
+        UsageError: it is not known where this host is, or boto3 is not installed.
         AwsError: the volumes cannot be listed.
     """
     place = _place(arguments, settings)
@@ -130,7 +130,7 @@ def _ec2(region: str) -> Volumes:
         from spotwatch.aws.session import Session
         from spotwatch.aws.volumes import Volumes as Ec2Volumes
     except ImportError:
-        raise UsageError("EC2 needs the package botocore", hint="install the extra: pip install '.[ship]'") from None
+        raise UsageError("EC2 needs the package boto3", hint="install the extra: pip install '.[ship]'") from None
     return Ec2Volumes(Session(Clock(), patience=PATIENCE, region=region or None).api("ec2"))
 
 
