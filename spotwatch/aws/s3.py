@@ -34,8 +34,8 @@ from spotwatch.core.errors import (
 from spotwatch.core.stored import Stored
 
 PART_BYTES: Final = 5 * 1024 * 1024
-"""Of one part, and of one range that is read; S3 wants parts of 5 MiB to 5 GiB, 10,000 of them at most, which is
-50 GB with these: more than a bundle ever is."""
+"""Of one part, and of one range that is read. S3 wants parts of 5 MiB to 5 GiB, 10,000 of them at most, which is 50 GB
+with these: more than a bundle ever is. Several are in memory: with 8 MiB it is 25 MB more, for 1 % of the CPU time."""
 
 SENDERS: Final = 2
 """Parts on their way at a time: with compressed logs the CPU is busy long before the network is."""

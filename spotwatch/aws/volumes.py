@@ -63,10 +63,10 @@ class Volumes:
             if now is None or now.instance_id != instance_id:
                 raise
 
-    def wait_until_attached(self, volume_id: str, instance_id: str) -> None:
-        """Until it is attached to this instance."""
+    def wait_until_attached(self, volume_id: str, instance_id: str) -> Volume:
+        """Until it is attached to this instance; the volume as it is then."""
 
-        def look() -> None:
+        def look() -> Volume:
             now = self.describe(volume_id)
             if now is None:
                 raise AwsConflict(f"{volume_id} is gone")
@@ -74,8 +74,9 @@ class Volumes:
                 raise AwsConflict(f"{volume_id} is {now.attachment} at {now.instance_id}, not at {instance_id} alone")
             if now.attachment != "attached":
                 raise AwsUnsettled(f"{volume_id} is {now.attachment or now.state}, and not attached to {instance_id}")
+            return now
 
-        self._ec2.wait_for(look)
+        return self._ec2.wait_for(look)
 
     def detach(self, volume_id: str, instance_id: str) -> None:
         """Begin to detach it, without force; no error if it is detached or detaching.
@@ -89,17 +90,20 @@ class Volumes:
             if now is not None and now.instance_id == instance_id and now.attachment not in _GOING:
                 raise
 
-    def wait_until_available(self, volume_id: str) -> None:
-        """Until it is attached to nothing."""
+    def wait_until_available(self, volume_id: str, instance_id: str) -> Volume | None:
+        """Until it is attached to nothing, also not to another instance; the volume as it is then, if it is there."""
 
-        def look() -> None:
+        def look() -> Volume | None:
             now = self.describe(volume_id)
+            if now is not None and now.instance_id not in ("", instance_id):
+                raise AwsConflict(f"{volume_id} is {now.attachment} at {now.instance_id} by now")
             if now is not None and now.state != "available":
                 raise AwsUnsettled(
                     f"{volume_id} is still {now.attachment or now.state}", hint="see whether something has it mounted"
                 )
+            return now
 
-        self._ec2.wait_for(look)
+        return self._ec2.wait_for(look)
 
     def delete(self, volume_id: str) -> None:
         """Delete it; no error if it is gone, or on its way."""

@@ -1,7 +1,6 @@
 """From the URL of a destination to whoever keeps objects there, and the words that say how they are kept."""
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,18 +27,6 @@ class Keeping:
     lock_mode: str = ""
     lock_until: datetime | None = None
     endpoint: str = ""
-
-    def words(self) -> Iterator[str]:
-        """What makes another process keep them likewise."""
-        told = {
-            "--sse": self.encryption,
-            "--kms-key": self.kms_key,
-            "--storage-class": self.storage_class,
-            "--object-lock-mode": self.lock_mode,
-            "--object-lock-until": self.lock_until.isoformat() if self.lock_until else "",
-            "--endpoint-url": self.endpoint,
-        }
-        return (f"{word}={value}" for word, value in told.items() if value)
 
 
 def add_keeping_options(parser: ArgumentParser) -> None:

@@ -18,6 +18,7 @@
     ├── VolumeUnreadable                65  the volume holds nothing that can be read, and why
     ├── DeviceDenied                    77  this process may not open, mount or switch a block device: it is not root
     ├── WorkerFailed (Transient)        75  the process that reads a volume was stopped or killed
+    ├── PackingFailed                   70  what was packed does not unpack to what was read: this machine is not sound
     ├── EcsAgentUnavailable (Transient) 69  the ECS agent of this machine does not say what it is
     ├── NotInTime (Transient)           75  a wait was cut by the deadline; what was begun goes on
     ├── ServiceManagerUnavailable (Transient) 69  systemd does not answer
@@ -188,6 +189,10 @@ class WorkerFailed(SpotwatchError, Transient):
     """The process that reads a volume was stopped at its time limit, or was killed."""
 
     exit_code = EX_TEMPFAIL
+
+
+class PackingFailed(SpotwatchError):
+    """What was packed does not unpack to what was read: a mistake of the processor, of the memory, or of zstd."""
 
 
 class EcsAgentUnavailable(SpotwatchError, Transient):

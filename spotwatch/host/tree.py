@@ -8,9 +8,11 @@ after the other where it is missing), and only a regular file is ever handed out
 
 import ctypes
 import errno
+import mmap
 import os
 import stat
 from collections.abc import Iterator
+from threading import local
 from typing import BinaryIO, Final
 
 from spotwatch.core.log_file import LogFile, Unreadable
@@ -25,6 +27,12 @@ _RESOLVE: Final = 0x01 | 0x02 | 0x04 | 0x08
 _SAFE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 """O_NONBLOCK: opening a pipe waits for nobody."""
 
+_DIRECT_FROM: Final = 128 * 1024
+"""Bytes: of smaller files the page cache has all since they were looked at."""
+
+_ALIGNED: Final = 4096
+"""Bytes: where reads past the page cache begin and end, whatever the logical blocks of the device are (open(2))."""
+
 _BLOCK = 512  # of st_blocks (stat(2))
 _LONGEST_PATH = 4096  # PATH_MAX
 
@@ -38,6 +46,7 @@ class DirectoryTree:
 
     def __init__(self, root: int) -> None:
         self._root = root
+        self._memory = _Memory()
 
     def files(self) -> Iterator[LogFile | Unreadable]:
         """Every regular file, in the order of their paths; memory for the names of one directory a level."""
@@ -59,6 +68,29 @@ class DirectoryTree:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "no regular file", path)
 
+    def read(self, path: str, start: int, end: int) -> memoryview:
+        """Some bytes of the regular file at this path, fewer at its end; there until the same thread reads again.
+
+        Much at a time is read past the page cache, where the file system lets us: a copy there is of no use to what is
+        read once, costs as much time as the reading, and pushes out what others of this host have there.
+
+        Raises:
+            OSError: not all of them could be read.
+        """
+        descriptor = self._open_direct(path) if end - start >= _DIRECT_FROM else self._open(path, _SAFE)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "no regular file", path)
+            first, last = start - start % _ALIGNED, -(-end // _ALIGNED) * _ALIGNED
+            memory = self._memory.of(last - first)
+            read = first + os.preadv(descriptor, [memory], first)
+        finally:
+            os.close(descriptor)
+        if read < min(end, status.st_size):  # the rest cannot be read
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return memory[start - first : max(start, min(end, read)) - first]
+
     def find(self, path: str) -> LogFile | None:
         """What is known of the regular file at this path; None if there is none that could be opened."""
         try:
@@ -70,6 +102,14 @@ class DirectoryTree:
         finally:
             os.close(descriptor)
         return _found(path, status) if stat.S_ISREG(status.st_mode) else None
+
+    def _open_direct(self, path: str) -> int:
+        try:
+            return self._open(path, _SAFE | os.O_DIRECT)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # what a file system says that cannot (open(2))
+                raise
+            return self._open(path, _SAFE)
 
     def _open(self, path: str, flags: int) -> int:
         if "\0" in path:
@@ -90,6 +130,19 @@ class DirectoryTree:
         finally:
             os.close(directory)
         return [prefix + name for name, reason in entries if not reason and not name.endswith("/")]
+
+
+class _Memory(local):
+    """A thread's own memory to read into, which begins at a page's beginning, as reading past the page cache needs."""
+
+    def __init__(self) -> None:
+        self._view = memoryview(bytearray())
+
+    def of(self, size: int) -> memoryview:
+        """So many bytes of it; what was there is overwritten."""
+        if len(self._view) < size:
+            self._view = memoryview(mmap.mmap(-1, size))
+        return self._view[:size]
 
 
 Walked = Iterator[LogFile | Unreadable]

@@ -27,6 +27,10 @@ class Tree(Protocol):
         """The regular file at this path."""
         ...
 
+    def read(self, path: str, start: int, end: int) -> memoryview:
+        """Some of its bytes."""
+        ...
+
     def find(self, path: str) -> LogFile | None:
         """What is known of it."""
         ...
@@ -84,6 +88,15 @@ class UnitedTree:
                 raise
             return other.open(path)
         return io.BufferedReader(_TwiceReadable(file, lambda error: self._same(file, path, error)), _BUFFER)
+
+    def read(self, path: str, start: int, end: int) -> memoryview:
+        """Some bytes of the regular file at this path; where the first way fails, as `open` has it."""
+        if not self._damaged:
+            with contextlib.suppress(OSError):
+                return self._first.read(path, start, end)
+        with self.open(path) as file:
+            file.seek(start)
+            return memoryview(file.read(end - start))
 
     def find(self, path: str) -> LogFile | None:
         """What is known of the regular file at this path; None if there is none."""

@@ -9,6 +9,9 @@ What this survives:
 
 - A file of any size: it is dealt out in pieces of `PIECE_BYTES`, and only a few pieces are in memory.
 - A block that cannot be read: everything around it is shipped, and the gap is told.
+- A processor or a memory that makes mistakes: each frame is unpacked again and compared with the checksum of what was
+  read. That is done after whoever takes the bytes has had them, so after they were hashed for the object's checksum:
+  bytes with this checksum are, wherever they are found, bytes that unpack to the content.
 """
 
 import hashlib
@@ -16,15 +19,16 @@ import json
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from itertools import islice
 from threading import local
-from typing import BinaryIO, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
 from xxhash import xxh128_hexdigest
 from zstandard import ZstdCompressionParameters, ZstdCompressor, ZstdDecompressor, ZstdError
 
+from spotwatch.core.errors import PackingFailed
 from spotwatch.ship.tree import LogFile, Tree, Unreadable
 
 PIECE_BYTES: Final = 1024 * 1024
@@ -165,11 +169,23 @@ def _pieces(segments: Iterable[Segment]) -> Iterator[Piece]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """What became of a piece: the runs of it that could be read, as frames still without a place, and their bytes."""
+class _Packed:
+    """What became of some pieces.
 
-    runs: tuple[tuple[Frame, bytes], ...]
+    Attributes:
+        frames: each run of bytes that could be read, with its place in `data`.
+        data: the frames' own bytes; none if they were not asked for.
+        lost: what could not be read.
+    """
+
+    frames: tuple[Frame, ...]
+    data: bytes
     lost: tuple[Unreadable, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of content."""
+        return sum(frame.end - frame.start for frame in self.frames)
 
 
 class Packer:
@@ -186,7 +202,7 @@ class Packer:
         self._tree = tree
         self._ahead = workers + 1
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="pack")
-        self._own = local()
+        self._own = _Own()
 
     def __enter__(self) -> "Packer":
         return self
@@ -195,64 +211,88 @@ class Packer:
         self._workers.shutdown(cancel_futures=True)
 
     def pack(self, bundle: Bundle, index: list[Frame]) -> Iterator[bytes]:
-        """The object's bytes, a frame at a time and the index at last; `index` is filled on the way."""
+        """The object's bytes, some frames at a time and the index at last; `index` is filled on the way.
+
+        Raises:
+            PackingFailed: a frame does not unpack to what was read.
+        """
         offset = 0
-        for read in self._in_order(bundle.pieces, self._compress):
-            self.lost += read.lost
-            for frame, data in read.runs:
-                index.append(replace(frame, offset=offset, length=len(data)))
-                offset += len(data)
-                self.done += frame.end - frame.start
-                yield data
+        checks = deque[Future[None]]()
+        for packed in self._in_order(bundle.pieces, self._compress):
+            self.lost += packed.lost
+            self.done += packed.size
+            index += (replace(frame, offset=offset + frame.offset) for frame in packed.frames)
+            offset += len(packed.data)
+            yield packed.data
+            checks.append(self._workers.submit(self._check, packed))
+            if len(checks) > self._ahead:
+                checks.popleft().result()
+        for check in checks:
+            check.result()
         yield encode_index(index)
 
     def hash(self, bundle: Bundle) -> Iterator[Frame]:
         """What `pack` would fill the index with, but for the places in the object."""
-        for read in self._in_order(bundle.pieces, self._hash):
-            self.lost += read.lost
-            yield from (frame for frame, _ in read.runs)
+        for packed in self._in_order(bundle.pieces, self._hash):
+            self.lost += packed.lost
+            yield from packed.frames
 
-    def _in_order(self, pieces: Sequence[Piece], work: Callable[[Piece], _Read]) -> Iterator[_Read]:
+    def _in_order(self, pieces: Iterable[Piece], work: Callable[[Sequence[Piece]], _Packed]) -> Iterator[_Packed]:
         """Worked on side by side, answered in order, and never more than a few ahead of who takes them."""
-        coming = iter(pieces)
-        running = deque(self._workers.submit(work, piece) for piece in islice(coming, self._ahead))
+        coming = _together(pieces)
+        running = deque(self._workers.submit(work, some) for some in islice(coming, self._ahead))
         while running:
             done = running.popleft().result()
-            running.extend(self._workers.submit(work, piece) for piece in islice(coming, 1))
+            running.extend(self._workers.submit(work, some) for some in islice(coming, 1))
             yield done
 
-    def _hash(self, piece: Piece) -> _Read:
-        runs, lost = self._read(piece)
-        return _Read(tuple((_frame(piece.file, start, data), b"") for start, data in runs), tuple(lost))
+    def _hash(self, pieces: Sequence[Piece]) -> _Packed:
+        return self._packed(pieces, lambda _: b"")
 
-    def _compress(self, piece: Piece) -> _Read:
-        runs, lost = self._read(piece)
-        compress = self._compressor.compress
-        return _Read(tuple((_frame(piece.file, start, data), compress(data)) for start, data in runs), tuple(lost))
+    def _compress(self, pieces: Sequence[Piece]) -> _Packed:
+        return self._packed(pieces, self._own.compressor.compress)
+
+    def _packed(self, pieces: Sequence[Piece], pack: Callable[[bytes | memoryview], bytes]) -> _Packed:
+        frames, chunks, lost, offset = list[Frame](), list[bytes](), list[Unreadable](), 0
+        for piece in pieces:
+            runs, missing = self._read(piece)
+            lost += missing
+            for start, content in runs:
+                checksum, data = xxh128_hexdigest(content), pack(content)
+                end = start + len(content)
+                frames.append(Frame(piece.file.path, piece.file.inode, start, end, offset, len(data), checksum))
+                chunks.append(data)
+                offset += len(data)
+        return _Packed(tuple(frames), b"".join(chunks), tuple(lost))
+
+    def _check(self, packed: _Packed) -> None:
+        data = memoryview(packed.data)
+        for frame in packed.frames:
+            try:
+                self._own.unpacker.unpack(frame, data[frame.offset : frame.offset + frame.length])
+            except ValueError as error:
+                raise PackingFailed(
+                    f"what was packed does not unpack to what was read: {error}",
+                    hint="see whether the memory and the processor of this machine are sound",
+                ) from None
 
     def _read(self, piece: Piece) -> "_Runs":
         """The runs of a piece that can be read, until this thread reads the next one; and what cannot."""
         try:
-            with self._tree.open(piece.file.path) as file:
-                return _read(file, piece, self._buffer)
-        except OSError as error:
-            return [], [Unreadable(piece.file.path, _reason(piece.start, piece.end, error))]
+            return _whole(self._tree, piece)
+        except OSError:
+            return _around_errors(self._tree, piece)
 
-    @property
-    def _compressor(self) -> ZstdCompressor:
-        """A thread's own: one may not be shared, and to make one a frame costs more than small files do."""
-        if not hasattr(self._own, "compressor"):
-            self._own.compressor = ZstdCompressor(compression_params=_parameters())
-        one: ZstdCompressor = self._own.compressor
-        return one
 
-    @property
-    def _buffer(self) -> memoryview:
-        """A thread's own: to have new memory from the kernel for each piece costs as much as to read it."""
-        if not hasattr(self._own, "buffer"):
-            self._own.buffer = memoryview(bytearray(PIECE_BYTES))
-        one: memoryview = self._own.buffer
-        return one
+class _Own(local):
+    """What each thread has for itself.
+
+    To make a compressor for each frame costs more than small files do.
+    """
+
+    def __init__(self) -> None:
+        self.compressor = ZstdCompressor(compression_params=_parameters())
+        self.unpacker = Unpacker()
 
 
 _Runs = tuple[Sequence[tuple[int, bytes | memoryview]], Sequence[Unreadable]]
@@ -261,27 +301,41 @@ _Runs = tuple[Sequence[tuple[int, bytes | memoryview]], Sequence[Unreadable]]
 
 def _parameters() -> ZstdCompressionParameters:
     return ZstdCompressionParameters.from_level(
-        LEVEL, source_size=PIECE_BYTES, hash_log=HASH_LOG, write_checksum=True, write_content_size=True
-    )
+        LEVEL, source_size=PIECE_BYTES, hash_log=HASH_LOG, write_checksum=False, write_content_size=True
+    )  # zstd's own checksum (XXH64) would be a second one of the same bytes, for a twentieth of all time
 
 
-def _frame(file: LogFile, start: int, data: bytes | memoryview) -> Frame:
-    return Frame(file.path, file.inode, start, start + len(data), 0, 0, xxh128_hexdigest(data))
+def _together(pieces: Iterable[Piece]) -> Iterator[Sequence[Piece]]:
+    """Small pieces are worked on together, as many as are no more than one large one: to hand over work takes time."""
+    some, size = list[Piece](), 0
+    for piece in pieces:
+        length = piece.end - piece.start
+        if some and size + length > PIECE_BYTES:
+            yield some
+            some, size = [], 0
+        some.append(piece)
+        size += length
+    if some:
+        yield some
 
 
-def _read(file: BinaryIO, piece: Piece, buffer: memoryview) -> _Runs:
-    length = piece.end - piece.start
-    try:
-        file.seek(piece.start)
-        data = buffer[: file.readinto(buffer[:length])]  # type: ignore[attr-defined]  # typeshed's BinaryIO has none
-    except OSError:
-        return _read_around_errors(file, piece)
-    short = length - len(data)
+def _whole(tree: Tree, piece: Piece) -> _Runs:
+    data = tree.read(piece.file.path, piece.start, piece.end)
+    short = piece.end - piece.start - len(data)
     lost = [Unreadable(piece.file.path, f"it ends {short} bytes before its size says")] if short else []
     return [(piece.start, data)], lost
 
 
-def _read_around_errors(file: BinaryIO, piece: Piece) -> _Runs:
+def _around_errors(tree: Tree, piece: Piece) -> _Runs:
+    """A block at a time."""
+    try:
+        with tree.open(piece.file.path) as file:
+            return _blocks(file, piece)
+    except OSError as error:
+        return [], [Unreadable(piece.file.path, _reason(piece.start, piece.end, error))]
+
+
+def _blocks(file: BinaryIO, piece: Piece) -> _Runs:
     runs: list[tuple[int, bytearray]] = []
     lost: list[Unreadable] = []
     for start in range(piece.start, piece.end, BLOCK_BYTES):
@@ -305,9 +359,14 @@ def _reason(start: int, end: int, error: OSError) -> str:
 
 def encode_index(index: Sequence[Frame]) -> bytes:
     """The skippable frame at the end of an object; its last four bytes are its own length, for who reads backwards."""
-    content = ZstdCompressor(level=LEVEL).compress(json.dumps([asdict(frame) for frame in index]).encode())
+    content = ZstdCompressor(level=LEVEL).compress(json.dumps(index, default=members).encode())
     length = len(content) + 4
     return struct.pack("<II", INDEX_MAGIC, length) + content + struct.pack("<I", length + 8)
+
+
+def members(part: Any) -> dict[str, Any]:
+    """A dataclass with slots as JSON's encoder wants it; `dataclasses.asdict` takes ten times as long."""
+    return {name: getattr(part, name) for name in part.__slots__}
 
 
 def decode_index(tail: bytes) -> tuple[Frame, ...]:
@@ -337,10 +396,27 @@ def unpack(frame: Frame, data: bytes | memoryview) -> bytes:
     Raises:
         ValueError: it is not what was packed.
     """
-    try:
-        content = ZstdDecompressor().decompress(data, max_output_size=PIECE_BYTES)
-    except ZstdError as error:
-        raise ValueError(f"{frame.path}, bytes {frame.start} to {frame.end}: {error}") from None
-    if len(content) != frame.end - frame.start or xxh128_hexdigest(content) != frame.xxh128:
-        raise ValueError(f"{frame.path}, bytes {frame.start} to {frame.end}: the checksum is another one")
-    return content
+    return bytes(Unpacker().unpack(frame, data))
+
+
+class Unpacker:
+    """Unpacks frames one after the other, into memory of its own: for one thread."""
+
+    def __init__(self) -> None:
+        self._zstd = ZstdDecompressor()
+        self._content = memoryview(bytearray(PIECE_BYTES + 1))  # one too many is noticed
+
+    def unpack(self, frame: Frame, data: bytes | memoryview) -> memoryview:
+        """The content of a frame, verified; it is there until the next one is unpacked.
+
+        Raises:
+            ValueError: it is not what was packed.
+        """
+        try:
+            with self._zstd.stream_reader(data) as stream:
+                content = self._content[: stream.readinto(self._content)]
+        except ZstdError as error:
+            raise ValueError(f"{frame.path}, bytes {frame.start} to {frame.end}: {error}") from None
+        if len(content) != frame.end - frame.start or xxh128_hexdigest(content) != frame.xxh128:
+            raise ValueError(f"{frame.path}, bytes {frame.start} to {frame.end}: the checksum is another one")
+        return content

@@ -15,10 +15,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
+from io import BytesIO
 from typing import BinaryIO, Final, Protocol
 
 from spotwatch.core.volume import Agent
-from spotwatch.ship.agents import READERS
 from spotwatch.ship.belief import Beliefs, Held
 from spotwatch.ship.extents import data_ranges, end_of_text
 from spotwatch.ship.patterns import LogPatterns
@@ -27,6 +27,9 @@ from spotwatch.ship.tree import LogFile, Tree, Unreadable
 
 LOST_AND_FOUND: Final = "lost+found/"
 """Where a repair of the file system puts what has lost its name (e2fsck(8), xfs_repair(8))."""
+
+SMALL: Final = 64 * 1024
+"""Bytes of a file that is looked at whole; of a larger one only its two ends are."""
 
 JOURNAL_MAGIC: Final = b"LPKSHHRH"
 """The first bytes of a journal file (systemd, JOURNAL_FILE_FORMAT)."""
@@ -248,6 +251,8 @@ class _Deciding:
         return list(first.values())
 
     def _state(self, agent: Agent) -> AgentState:
+        from spotwatch.ship.agents import READERS  # most volumes have no agent, and YAML takes a while to import
+
         state = READERS[agent.kind](self._tree, agent.state)
         self._anomalies += [f"{agent.kind}: {anomaly}" for anomaly in state.anomalies]
         return state
@@ -265,9 +270,15 @@ class _Deciding:
 
     def _measure(self, log: LogFile) -> tuple[tuple[Range, ...], int]:
         """Where a file has data, and where what it says ends."""
-        with self._tree.open(log.path) as file:
+        with self._opened(log) as file:
             ranges = data_ranges(file, log)
             return ranges, end_of_text(file, ranges)
+
+    def _opened(self, log: LogFile) -> BinaryIO:
+        """A small file without holes is read at once: there may be very many of them."""
+        if log.size <= min(SMALL, log.allocated):
+            return BytesIO(self._tree.read(log.path, 0, log.size))
+        return self._tree.open(log.path)
 
     def _buffer(self, log: LogFile) -> FileDecision:
         """Whole: a NUL byte may belong to a record; but nothing of what holds nothing else."""

@@ -18,7 +18,8 @@ SMALLEST_HOLE: Final = 64 * 1024
 MOST_RANGES: Final = 65_536
 """Of one file: somebody may have made it of nothing but holes, and each range takes memory."""
 
-_CHUNK: Final = 1024 * 1024
+_CHUNK: Final = 64 * 1024
+"""Bytes that are read at a time from the end backwards: of most files it is the first time that shows the last byte."""
 
 COMPRESSED_OR_BINARY: Final = (
     b"\x1f\x8b",  # gzip

@@ -38,7 +38,7 @@ LONGEST_REASON: Final = 250
 """Characters; a tag's value holds 256."""
 
 RENEW_EVERY: Final = 60.0
-"""Seconds between two renewals of a lease: each is two calls, and a long shipment has few."""
+"""Seconds between two renewals of a lease: each is two calls, a long shipment has few and a short one none."""
 
 NAMES_TRIED: Final = 3
 """Device names for one attachment: one may be in use although EC2 does not list it yet, or not any more."""
@@ -213,7 +213,7 @@ class Job:
         self._volumes.tag(volume.id, Lease(self._host.worker, dead.epoch + 1, self._host.now()).to_tags())
         if now.instance_id:
             self._volumes.detach(volume.id, now.instance_id)
-        self._volumes.wait_until_available(volume.id)
+        self._volumes.wait_until_available(volume.id, now.instance_id)
         return self._go_on(volume)
 
     def _go_on(self, volume: Volume) -> Outcome:
@@ -224,24 +224,24 @@ class Job:
         label = label_of(volume)
         if label.state in (VolumeState.SHIPPED, VolumeState.QUARANTINED):
             return self._end(self._released(volume))
-        lease = self._take(volume)
-        device = self._host.device(self._look(volume))
+        attached, ours = self._take(volume)
+        device = self._host.device(attached)
         try:
-            manifest = self._shipper.ship(device, volume, label, renew=self._renewal(volume, lease))
+            manifest = self._shipper.ship(device, volume, label, renew=ours.renew)
         except VolumeUnreadable as error:
-            self._renew(volume, lease)
+            now = ours.check()
             written = self._quarantine(volume, {REASON_TAG: _reason([error.message])})
-            return self._end(self._released(self._look(volume), written))
-        self._renew(volume, lease)
+            return self._end(self._released(now, written))
+        ours.check()
         key = self._shipper.publish(manifest)
-        self._shipper.verify(manifest, renew=self._renewal(volume, lease))
-        self._renew(volume, lease)
+        self._shipper.verify(manifest, renew=ours.renew)
+        now = ours.check()
         written = self._mark(volume, manifest, key)
-        done = self._end(self._released(self._look(volume), written))
+        done = self._end(self._released(now, written))
         return replace(done, shipped_bytes=manifest.shipped_bytes)
 
-    def _take(self, volume: Volume) -> Lease:
-        """The lease, with the volume attached to this host.
+    def _take(self, volume: Volume) -> "tuple[Volume, _Held]":
+        """The volume attached to this host, and the lease.
 
         It is written before the attachment, so that a volume is never attached to a worker that nobody knows, and once
         more after it, because one who came too late may have written his own in between.
@@ -251,9 +251,9 @@ class Job:
         self._volumes.tag(volume.id, lease.to_tags())
         if volume.instance_id != self._host.instance_id:
             self._attach(volume)
-        self._volumes.wait_until_attached(volume.id, self._host.instance_id)
+        attached = self._volumes.wait_until_attached(volume.id, self._host.instance_id)
         self._volumes.tag(volume.id, {STATE_TAG: VolumeState.SHIPPING.value, **lease.to_tags()})
-        return lease
+        return attached, _Held(self._volumes, self._host, volume.id, lease)
 
     def _attach(self, volume: Volume) -> None:
         for attempt in range(1, NAMES_TRIED + 1):
@@ -264,32 +264,6 @@ class Job:
                     if error.code != "InvalidParameterValue" or attempt == NAMES_TRIED:
                         raise
         return None
-
-    def _renewal(self, volume: Volume, lease: Lease) -> Callable[[], None]:
-        """Renews the lease once in `RENEW_EVERY`, however often it is called."""
-        last = self._host.elapsed()
-
-        def renew() -> None:
-            nonlocal last
-            if self._host.elapsed() - last >= RENEW_EVERY:
-                last = self._host.elapsed()
-                self._renew(volume, lease)
-
-        return renew
-
-    def _renew(self, volume: Volume, lease: Lease) -> None:
-        """Write the lease anew, if it is still ours.
-
-        Another worker's lease of the same epoch was written by one who then could not attach: the attachment decides.
-
-        Raises:
-            LeaseLost: the volume is attached elsewhere, or somebody has raised the epoch.
-        """
-        now = self._look(volume)
-        written = Lease.from_tags(now.tags)
-        if now.instance_id != self._host.instance_id or (written is not None and written.epoch > lease.epoch):
-            raise LeaseLost(f"{written.holder if written else 'somebody else'} has taken {volume.id} over")
-        self._volumes.tag(volume.id, Lease(lease.holder, lease.epoch, self._host.now()).to_tags())
 
     def _mark(self, volume: Volume, manifest: Manifest, key: str) -> Mapping[str, str]:
         """Write on the volume what has become of it; the tags."""
@@ -312,10 +286,12 @@ class Job:
         """The volume as it is when it is attached to nothing, with the tags that were just written."""
         if volume.instance_id not in ("", self._host.instance_id):
             raise LeaseLost(f"{volume.id} is attached to {volume.instance_id} by now")
+        now: Volume | None = volume
         if volume.instance_id:
             self._volumes.detach(volume.id, self._host.instance_id)
-            self._volumes.wait_until_available(volume.id)
-        now = self._look(volume)
+            now = self._volumes.wait_until_available(volume.id, self._host.instance_id)
+        if now is None:
+            raise LeaseLost(f"{volume.id} is gone")
         return replace(now, tags={**now.tags, **(written or {})})
 
     def _let_go(self, volume: Volume) -> None:
@@ -340,10 +316,50 @@ class Job:
         return Outcome(volume.id, Verdict.DELETED)
 
     def _look(self, volume: Volume) -> Volume:
-        now = self._volumes.describe(volume.id)
-        if now is None:
-            raise LeaseLost(f"{volume.id} is gone")
+        return _look(self._volumes, volume.id)
+
+
+class _Held:
+    """A lease that was just written, and is ours until somebody else has raised the epoch."""
+
+    def __init__(self, volumes: Volumes, host: Host, volume_id: str, lease: Lease) -> None:
+        self._volumes = volumes
+        self._host = host
+        self._volume_id = volume_id
+        self._lease = lease
+        self._written = host.elapsed()
+
+    def renew(self) -> None:
+        """To be called every few seconds: `check`, once in `RENEW_EVERY`."""
+        if self._is_due():
+            self.check()
+
+    def check(self) -> Volume:
+        """See that the lease is still ours, and write it anew if it is time to; the volume as it is now.
+
+        Another worker's lease of the same epoch was written by one who then could not attach: the attachment decides.
+
+        Raises:
+            LeaseLost: the volume is attached elsewhere, or somebody has raised the epoch.
+        """
+        now = _look(self._volumes, self._volume_id)
+        written, lease = Lease.from_tags(now.tags), self._lease
+        if now.instance_id != self._host.instance_id or (written is not None and written.epoch > lease.epoch):
+            raise LeaseLost(f"{written.holder if written else 'somebody else'} has taken {now.id} over")
+        if self._is_due():
+            self._volumes.tag(now.id, Lease(lease.holder, lease.epoch, self._host.now()).to_tags())
+            self._written = self._host.elapsed()
         return now
+
+    def _is_due(self) -> bool:
+        return self._host.elapsed() - self._written >= RENEW_EVERY
+
+
+def _look(volumes: Volumes, volume_id: str) -> Volume:
+    now = volumes.describe(volume_id)
+    if now is None:
+        raise LeaseLost(f"{volume_id} is gone")
+    return now
 
 
 def label_of(volume: Volume) -> VolumeLabel:

@@ -35,6 +35,11 @@ class _TreeWithExports:
             return open(f"/proc/self/fd/{self._exports[path]}", "rb")  # with a place of its own in it
         return self._tree.open(path)
 
+    def read(self, path: str, start: int, end: int) -> memoryview:
+        if path in self._exports:
+            return memoryview(os.pread(self._exports[path], end - start, start))
+        return self._tree.read(path, start, end)
+
     def find(self, path: str) -> LogFile | None:
         return self._tree.find(path)
 

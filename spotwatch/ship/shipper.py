@@ -15,11 +15,10 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from spotwatch.core.errors import DestinationError
-from spotwatch.ship.bundle import Bundle, Frame, Packer, deal_out, decode_index, index_length, one_each, unpack
-from spotwatch.ship.decision import Decision, FileDecision
+from spotwatch.ship.bundle import Bundle, Frame, Packer, Unpacker, deal_out, decode_index, index_length, one_each
 from spotwatch.ship.destination import Destination
 from spotwatch.ship.manifest import (
     MANIFEST,
@@ -33,6 +32,9 @@ from spotwatch.ship.manifest import (
     rfc3339,
 )
 from spotwatch.ship.tree import Tree, Unreadable
+
+if TYPE_CHECKING:  # who only publishes and reads back does not decide
+    from spotwatch.ship.decision import Decision, FileDecision
 
 MOST_MANIFESTS: Final = 99_999
 """Of one volume; each is another way in which it was read."""
@@ -76,7 +78,7 @@ class Shipment:
         self._progress = progress
         self._done = 0
 
-    def store(self, decision: Decision, origin: Origin) -> Manifest:
+    def store(self, decision: "Decision", origin: Origin) -> Manifest:
         """Store every object; the manifest, which is not stored yet. What cannot be read is an anomaly in it.
 
         Raises:
@@ -123,18 +125,17 @@ class Shipment:
             frames = read_index(self._destination, key, stored.size)
         except ValueError:
             return None
-        contents = [(frame.path, frame.inode, frame.start, frame.end, frame.xxh128) for frame in frames]
-        if contents != [
-            (frame.path, frame.inode, frame.start, frame.end, frame.xxh128) for frame in packer.hash(bundle)
-        ]:
+        if [_content(frame) for frame in frames] != [_content(frame) for frame in packer.hash(bundle)]:
             return None
         measured = _Measured(self._destination.read(key))
-        for _ in measured:
-            pass
+        try:
+            _unpack_all(frames, measured)
+        except ValueError:
+            return None
         return ObjectReport(key, measured.size, measured.digest.hexdigest(), frames)
 
 
-def drafted(decision: Decision, origin: Origin) -> Manifest:
+def drafted(decision: "Decision", origin: Origin) -> Manifest:
     """The manifest before anything is stored."""
     return Manifest(
         volume=origin.volume,
@@ -146,6 +147,11 @@ def drafted(decision: Decision, origin: Origin) -> Manifest:
         objects=(),
         anomalies=decision.anomalies,
     )
+
+
+def _content(frame: Frame) -> Frame:
+    """A frame wherever it is."""
+    return replace(frame, offset=0, length=0)
 
 
 class _Measured:
@@ -220,7 +226,10 @@ def look_for_all(manifest: Manifest, destination: Destination) -> None:
 
 
 def verify(manifest: Manifest, destination: Destination, *, renew: Callable[[], None] = lambda: None) -> None:
-    """Read everything back: every object's checksum, and every frame's content.
+    """Read everything back: the destination holds the bytes that were hashed when they were stored.
+
+    That these bytes unpack to what is on the volume was seen before: whoever makes an `ObjectReport` has unpacked them
+    all, when they were packed (`Packer`) or, of an object that was there already, when it was compared with the volume.
 
     Args:
         manifest: of what was stored.
@@ -231,34 +240,29 @@ def verify(manifest: Manifest, destination: Destination, *, renew: Callable[[], 
         DestinationError: something is not there, or not what was stored.
     """
     for told in manifest.objects:
-        measured = _Measured(_telling(destination.read(told.key), renew))
-        try:
-            _unpack_all(told.frames, measured)
-        except ValueError as error:
-            raise DestinationError(f"{destination.url}/{told.key}: {error}", hint="see what has changed it") from None
+        measured = _Measured(destination.read(told.key))
+        for _ in measured:
+            renew()
         if measured.digest.hexdigest() != told.sha256:
-            raise DestinationError(f"{destination.url}/{told.key}: the checksum is another one than was stored")
-
-
-def _telling(chunks: Iterable[bytes], tell: Callable[[], None]) -> Iterator[bytes]:
-    for chunk in chunks:
-        tell()
-        yield chunk
+            raise DestinationError(
+                f"{destination.url}/{told.key}: the checksum is another one than was stored",
+                hint="see what has changed it",
+            )
 
 
 def _unpack_all(frames: Iterable[Frame], chunks: Iterable[bytes]) -> None:
     """Frame after frame as they come; what follows the last one is read to its end."""
-    held, start, coming = b"", 0, iter(chunks)
+    held, start, coming, unpacker = b"", 0, iter(chunks), Unpacker()
     for frame in frames:
         while len(held) - start < frame.length and (chunk := next(coming, b"")):
             held, start = held[start:] + chunk, 0
-        unpack(frame, memoryview(held)[start : start + frame.length])
+        unpacker.unpack(frame, memoryview(held)[start : start + frame.length])
         start += frame.length
     for _ in coming:
         pass
 
 
-def _report(decided: FileDecision) -> FileReport:
+def _report(decided: "FileDecision") -> FileReport:
     return FileReport(
         path=decided.file.path,
         inode=decided.file.inode,

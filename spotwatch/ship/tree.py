@@ -23,6 +23,16 @@ class Tree(Protocol):
         """
         ...
 
+    def read(self, path: str, start: int, end: int) -> memoryview:
+        """The bytes of the regular file at this path from `start` to `end`, or to its own end if that comes before.
+
+        They are there until the same thread reads again.
+
+        Raises:
+            OSError: not all of them could be read.
+        """
+        ...
+
     def find(self, path: str) -> LogFile | None:
         """What is known of the regular file at this path; None if there is none."""
         ...

@@ -73,8 +73,8 @@ class Volumes(Protocol):
         """
         ...
 
-    def wait_until_attached(self, volume_id: str, instance_id: str) -> None:
-        """Until it is attached to this instance.
+    def wait_until_attached(self, volume_id: str, instance_id: str) -> Volume:
+        """Until it is attached to this instance; the volume as it is then.
 
         Raises:
             AwsConflict: it is attached to another one, or is no more being attached.
@@ -85,8 +85,16 @@ class Volumes(Protocol):
         """Begin to detach it, without force; no error if it is detached or detaching."""
         ...
 
-    def wait_until_available(self, volume_id: str) -> None:
-        """Until it is attached to nothing."""
+    def wait_until_available(self, volume_id: str, instance_id: str) -> Volume | None:
+        """Until it is attached to nothing; the volume as it is then, None if it is not there (any more).
+
+        Args:
+            volume_id: which.
+            instance_id: that it is being detached from.
+
+        Raises:
+            AwsConflict: another instance has it.
+        """
         ...
 
     def delete(self, volume_id: str) -> None:

@@ -160,7 +160,9 @@ class TestDetach:
         cloud.aws.world.delays.detached = 25
         asked = volumes(cloud)
         asked.detach(volume, instance)
-        asked.wait_until_available(volume)
+        free = asked.wait_until_available(volume, instance)
+        assert free is not None
+        assert (free.id, free.state, free.instance_id) == (volume, "available", "")
         assert cloud.state(volume) == "available"
         assert cloud.clock.now() >= 25
 
@@ -171,13 +173,13 @@ class TestDetach:
         asked = volumes(cloud)
         for _ in range(2):
             asked.detach(volume, instance)
-        asked.wait_until_available(volume)
+        asked.wait_until_available(volume, instance)
         asked.detach(volume, instance)
 
     def test_of_one_that_is_gone_is_no_error(self, cloud: Cloud) -> None:
         asked = volumes(cloud)
         asked.detach(ABSENT, cloud.instance())
-        asked.wait_until_available(ABSENT)
+        assert asked.wait_until_available(ABSENT, cloud.instance()) is None
 
     def test_leaves_an_attachment_that_another_instance_has_made_since(self, cloud: Cloud) -> None:
         volume, other = cloud.volume(), cloud.instance()
@@ -185,6 +187,12 @@ class TestDetach:
         volumes(cloud).detach(volume, cloud.instance())
         assert cloud.described(volume)["Attachments"][0]["InstanceId"] == other
         assert cloud.attachment(volume) == "attached"
+
+    def test_is_not_waited_for_once_another_instance_has_the_volume(self, cloud: Cloud) -> None:
+        volume = cloud.volume()
+        cloud.attached(volume, cloud.instance())
+        with pytest.raises(AwsConflict, match="by now"):
+            volumes(cloud).wait_until_available(volume, cloud.instance())
 
     def test_is_never_forced(self, cloud: Cloud) -> None:
         volume, instance = cloud.volume(), cloud.instance()
@@ -200,7 +208,7 @@ class TestDetach:
         asked = volumes(cloud, patience=60)
         asked.detach(volume, instance)
         with pytest.raises(AwsUnsettled, match="busy") as caught:
-            asked.wait_until_available(volume)
+            asked.wait_until_available(volume, instance)
         assert "mounted" in caught.value.hint
 
 

@@ -31,7 +31,6 @@ from spotwatch.core.settings import Hints, ObjectLayout
 from spotwatch.core.volume import Volume, VolumeLabel, VolumeState
 from spotwatch.host.clock import Clock
 from spotwatch.ship.batch import Batch
-from spotwatch.ship.destination import Directory
 from spotwatch.ship.job import Ending, Job
 from spotwatch.ship.manifest import Manifest
 from spotwatch.simulate.strict_aws import REGION, Delays, StrictAws
@@ -63,7 +62,7 @@ class InProcess(WorkerShipper):
     """Reads directories itself."""
 
     def read(self, order: Order, *, renew: Callable[[], None] = lambda: None) -> Manifest:  # noqa: ARG002 (too short)
-        return reader.read(replace(order, device="", directory=order.device), lambda _: None)
+        return reader.read(replace(order, device="", directory=order.device), self.destination, lambda _: None)
 
 
 class Nobody:
@@ -129,7 +128,7 @@ def main() -> None:
         ec2 = Session(Clock(), patience=300).api("ec2")
         make_leftovers(ec2, devices, words.volumes)
         host = Host(make_instance(ec2), here / "claims", devices)
-        shipper = (ByProcess if words.processes else InProcess)(order(target, here), Directory(target), Nobody())
+        shipper = (ByProcess if words.processes else InProcess)(order(target, here), Nobody())
         volumes = Volumes(ec2)
         batch = Batch(volumes, host, Job(volumes, host, shipper, Ending()), most=words.jobs, wait=time.sleep)
         aws.calls.clear()

@@ -4,11 +4,13 @@
 
 Needs root (it mounts) and Debian's packages radosgw, ceph-mon, ceph-osd, ceph-common and e2fsprogs. `aws`, `rclone` and
 `s5cmd` are looked for on PATH, or where the environment variables AWS_CLI, RCLONE and S5CMD say; who is missing is left
-out, and said to be. Each run has a server of its own, so that none finds what another has stored; the runs alternate,
-and the best of each counts, since whatever else the machine does only slows them down.
+out, and said to be. Each run has a server of its own, so that none finds what another has stored, and a file system
+that was just mounted, as a leftover volume is, so that none finds in the page cache what another has read; the image
+under it is there. The runs alternate, and the best of each counts, since whatever else the machine does only slows them
+down.
 
-`spotwatch ship` is measured whole: it also reads everything back and unpacks it, which nobody else here does. What that
-costs is measured once more by itself, in a process of its own.
+`spotwatch ship` is measured whole: it also unpacks everything and reads it back, which nobody else here does. What the
+reading back costs is measured once more by itself, in a process of its own.
 """
 
 import argparse
@@ -25,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from spotwatch.host.loop import loop_device
 from tests.bench.log_files import mixed_sizes, small_sizes, write_files
 from tests.radosgw import WHY_NOT, Gateway, gateway
 
@@ -55,11 +58,12 @@ for path in sorted(root.rglob("*")):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is shipped: `size` bytes of files in an image, which is also mounted, read-only."""
+    """What is shipped: `size` bytes in so many files in an image, which is also mounted, read-only, when it is read."""
 
     image: Path
     mounted: Path
     size: int
+    files: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,35 +196,36 @@ def stored(server: Gateway) -> int:
     return sum(found["Size"] for page in pages for found in page.get("Contents", ()))
 
 
-@contextmanager
-def loop_mounted(directory: Path, write: Callable[[Path], int]) -> Iterator[Source]:
-    """An ext4 image with files, mounted read-only."""
-    image, mounted = directory / "volume.img", directory / "mounted"
-    mounted.mkdir()
+def made(directory: Path, write: Callable[[Path], int]) -> Source:
+    """An ext4 image with files."""
+    image, root = directory / "volume.img", directory / "mounted"
+    root.mkdir()
     with image.open("wb") as file:
         file.truncate(1_400_000_000)
     subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
-    with _mounted(image, mounted, "loop"):
-        size = write(mounted)
-    with _mounted(image, mounted, "loop,ro"):
-        yield Source(image, mounted, size)
+    with mounted(image, root, read_only=False):
+        size = write(root)
+        files = sum(path.is_file() for path in root.rglob("*"))
+    return Source(image, root, size, files)
 
 
 @contextmanager
-def _mounted(image: Path, where: Path, options: str) -> Iterator[None]:
-    subprocess.run(["mount", "-o", options, image, where], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", where], check=True)
+def mounted(image: Path, where: Path, *, read_only: bool) -> Iterator[None]:
+    """By mount(8), on a loop device of our own."""
+    with image.open("rb" if read_only else "r+b") as file, loop_device(file.fileno(), read_only=read_only) as device:
+        subprocess.run(["mount", "-o", "ro" if read_only else "rw", device, where], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", where], check=True)
 
 
-def compete(all_: Sequence[Contender], rounds: int) -> None:
+def compete(all_: Sequence[Contender], rounds: int, source: Source) -> None:
     """Every one, once a round."""
     for number in range(1, rounds + 1):
         print(f"round {number}, load {os.getloadavg()[0]:.1f}", flush=True)
         for one in all_:
-            with gateway(memory=8 << 30) as server:
+            with gateway(memory=8 << 30) as server, mounted(source.image, source.mounted, read_only=True):
                 one.runs.append(measure(one, server))
             last = one.runs[-1]
             print(f"  {one.name}: {last.seconds:.2f} s, CPU {last.cpu:.2f} s, {last.memory / 1e6:.0f} MB", flush=True)
@@ -245,25 +250,24 @@ def compare(all_: Sequence[Contender]) -> None:
 
 
 def mixed(directory: Path, rounds: int, only: Sequence[str]) -> None:
-    with loop_mounted(directory, lambda root: write_files(root, mixed_sizes(random.Random(1)))) as source:
-        files = sum(path.is_file() for path in source.mounted.rglob("*"))
-        print(f"{source.size / 1e6:.0f} MB in {files} files")
-        all_ = [one for one in contenders(source) if not only or one.name in only]
-        compete(all_, rounds)
-        show(all_, source.size)
-        compare(all_)
+    source = made(directory, lambda root: write_files(root, mixed_sizes(random.Random(1))))
+    print(f"{source.size / 1e6:.0f} MB in {source.files} files")
+    all_ = [one for one in contenders(source) if not only or one.name in only]
+    compete(all_, rounds, source)
+    show(all_, source.size)
+    compare(all_)
 
 
 def small(directory: Path, rounds: int) -> None:
     """Many small files, beside boto3 one by one."""
-    with loop_mounted(directory, lambda root: write_files(root, small_sizes(random.Random(2), SMALL_FILES))) as source:
-        print(f"{SMALL_FILES} small files, {source.size / 1e6:.0f} MB")
-        ours = Contender("spotwatch", spotwatch(f"--device={source.image}"))
-        boto3 = Contender("boto3", [sys.executable, "-c", ONE_BY_ONE, str(source.mounted), BUCKET])
-        compete([ours, boto3], rounds)
-        for one in (ours, boto3):
-            print(f"{one.name:24}{SMALL_FILES / one.seconds:8.0f} files/s")
-        print(f"files/s: {boto3.seconds / ours.seconds:.1f} x boto3 one by one (wanted: at least 5)")
+    source = made(directory, lambda root: write_files(root, small_sizes(random.Random(2), SMALL_FILES)))
+    print(f"{SMALL_FILES} small files, {source.size / 1e6:.0f} MB")
+    ours = Contender("spotwatch", spotwatch(f"--device={source.image}"))
+    boto3 = Contender("boto3", [sys.executable, "-c", ONE_BY_ONE, str(source.mounted), BUCKET])
+    compete([ours, boto3], rounds, source)
+    for one in (ours, boto3):
+        print(f"{one.name:24}{SMALL_FILES / one.seconds:8.0f} files/s")
+    print(f"files/s: {boto3.seconds / ours.seconds:.1f} x boto3 one by one (wanted: at least 5)")
 
 
 def main() -> None:

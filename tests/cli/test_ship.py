@@ -271,7 +271,7 @@ class TestTheDraft:
     @pytest.mark.parametrize("error", [VolumeUnreadable("it is LVM", hint="go away"), SpotwatchError("a bug")])
     def test_an_error_comes_out_as_what_it_was(self, error: SpotwatchError) -> None:
         with pytest.raises(type(error)) as raised:
-            draft.manifest_in(draft.refusal(error), error.exit_code)
+            draft.manifest_in(json.dumps(draft.refusal(error)).encode(), error.exit_code)
         assert (raised.value.message, raised.value.hint) == (error.message, error.hint)
 
     @pytest.mark.parametrize("text", [b"", b"{}", b"\xff", b'{"error": "os"}'])

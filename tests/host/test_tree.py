@@ -1,7 +1,9 @@
 """A directory as an untrusted tree: what it lists, in which order, and what it never opens."""
 
 import os
+import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,32 @@ def test_a_pipe_keeps_nobody_waiting(tree: DirectoryTree, root: Path) -> None:
     with pytest.raises(OSError, match="no regular file"):
         tree.open("pipe")
     assert tree.find("pipe") is None
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 200_000, 1024 * 1024 + 1])
+@pytest.mark.parametrize("start", [0, 1, 4096, 150_001])
+def test_any_range_is_read_whole_and_ends_with_the_file(tree: DirectoryTree, root: Path, size: int, start: int) -> None:
+    content = random.Random(size).randbytes(size)
+    (root / "file").write_bytes(content)
+    for end in (start, start + 1, start + 4096, start + 1024 * 1024):
+        assert tree.read("file", start, end) == content[start:end]
+
+
+def test_each_thread_reads_into_memory_of_its_own(tree: DirectoryTree, root: Path) -> None:
+    for name in "ab":
+        (root / name).write_bytes(name.encode() * 200_000)
+    here = tree.read("a", 0, 200_000)
+    with ThreadPoolExecutor(1) as other:
+        there = other.submit(tree.read, "b", 0, 200_000).result()
+    assert bytes(here) == b"a" * 200_000
+    assert there == b"b" * 200_000
+
+
+def test_only_a_regular_file_is_read(tree: DirectoryTree, root: Path) -> None:
+    os.mkfifo(root / "pipe")
+    for length in (1, 200_000):
+        with pytest.raises(OSError, match="regular file"):
+            tree.read("pipe", 0, length)
 
 
 def test_a_directory_cannot_be_opened_as_a_file(tree: DirectoryTree, root: Path) -> None:

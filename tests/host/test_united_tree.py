@@ -30,6 +30,11 @@ class Damaged:
             raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
         return self._tree.open(path)
 
+    def read(self, path: str, start: int, end: int) -> memoryview:
+        if path in self._unreadable:
+            raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG))
+        return self._tree.read(path, start, end)
+
     def find(self, path: str) -> LogFile | None:
         return None if path in self._unreadable else self._tree.find(path)
 

@@ -38,6 +38,11 @@ class DirectoryTree:
             raise FileNotFoundError(2, "No such file or directory", path)
         return (self.root / path).open("rb")
 
+    def read(self, path: str, start: int, end: int) -> memoryview:
+        with self.open(path) as file:
+            file.seek(start)
+            return memoryview(file.read(end - start))
+
     def find(self, path: str) -> LogFile | None:
         try:
             status = os.lstat(self.root / path)

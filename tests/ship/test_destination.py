@@ -1,4 +1,7 @@
-"""What every destination promises, asked of each kind: a directory, S3 as the double plays it, and a real S3 server."""
+"""What every destination promises, asked of each kind: a directory, S3 as the double plays it, and a real S3 server.
+
+And of a directory at the other end of a socket, as the process that reads a volume sees it.
+"""
 
 import base64
 from collections.abc import Iterator
@@ -9,6 +12,7 @@ import pytest
 
 from spotwatch.aws.s3 import PART_BYTES, Bucket
 from spotwatch.aws.session import Api, Session
+from spotwatch.cli.ship.relay import Relay, relayed
 from spotwatch.core.errors import AwsRefused, DestinationError, LeaseLost
 from spotwatch.core.stored import Stored
 from spotwatch.host.clock import Clock
@@ -18,8 +22,25 @@ from tests.cloud import Cloud
 LARGE = PART_BYTES * 2 + 12_345
 
 
-@pytest.fixture(params=["directory", "bucket", pytest.param("radosgw", marks=[pytest.mark.slow, pytest.mark.root])])
-def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Destination:
+KINDS = ["directory", "bucket", pytest.param("radosgw", marks=[pytest.mark.slow, pytest.mark.root])]
+
+
+@pytest.fixture(params=[*KINDS, "relay"])
+def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Destination]:
+    if request.param != "relay":
+        yield made(request, tmp_path)
+        return
+    with relayed(lambda: Directory(tmp_path / "shipped")) as connection:
+        yield Relay(connection, "file:///shipped")
+
+
+@pytest.fixture(params=KINDS)
+def shared(request: pytest.FixtureRequest, tmp_path: Path) -> Destination:
+    """One that several threads may use."""
+    return made(request, tmp_path)
+
+
+def made(request: pytest.FixtureRequest, tmp_path: Path) -> Destination:
     if request.param == "directory":
         return Directory(tmp_path / "shipped")
     if request.param == "bucket":
@@ -64,14 +85,14 @@ def test_a_taken_key_costs_none_of_the_content(destination: Destination) -> None
     assert len(b"".join(coming)) == LARGE
 
 
-def test_of_many_that_store_one_object_at_once_one_wins_and_what_it_stored_is_whole(destination: Destination) -> None:
+def test_of_many_that_store_one_object_at_once_one_wins_and_what_it_stored_is_whole(shared: Destination) -> None:
     def put(number: int) -> bool:
-        return destination.put("key", chunks(content(50_000, number)))
+        return shared.put("key", chunks(content(50_000, number)))
 
     with ThreadPoolExecutor(4) as racers:
         won = list(racers.map(put, range(4)))
     assert won.count(True) <= 1, "an answer may get lost, but two never win"
-    assert read(destination, "key") in [content(50_000, number) for number in range(4)]
+    assert read(shared, "key") in [content(50_000, number) for number in range(4)]
 
 
 @pytest.mark.parametrize("size", [10, LARGE])

@@ -65,7 +65,7 @@ class InProcess(WorkerShipper):
 
     def read(self, order: Order, *, renew: Callable[[], None] = lambda: None) -> Manifest:
         renew()
-        return reader.read(replace(order, device="", directory=order.device), lambda _: None)
+        return reader.read(replace(order, device="", directory=order.device), self.destination, lambda _: None)
 
 
 class Nobody:
@@ -99,7 +99,8 @@ class Account:
             to=f"s3://{BUCKET}", kept=Keeping(), read_positions=Hints.SHIP, unproven_positions=Hints.SHIP,
             objects=ObjectLayout.BUNDLES, scratch=str(self._directory), workers=1, time_limit=60,
         )  # fmt: skip
-        shipper = InProcess(order, self._bucket(), Nobody())
+        shipper = InProcess(order, Nobody())
+        shipper.destination = self._bucket()
         job = Job(ec2, host, shipper, Ending())
         outcomes = Batch(ec2, host, job, most=1, wait=self._cloud.clock.sleep).run(ZONE)
         return next(outcome for outcome in outcomes if outcome.volume == volume)

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from zstandard import ZstdCompressor
 
-from spotwatch.core.errors import DestinationError
+from spotwatch.core.errors import DestinationError, PackingFailed
 from spotwatch.ship import bundle
 from spotwatch.ship.decision import Source, decide
 from spotwatch.ship.shipper import Shipment, look_for_all, publish, read_manifest, verify
@@ -41,6 +43,34 @@ class TestStoring:
             assert [stored.key for stored in manifest.objects] == [key.replace(".zst", "-2.zst")]
             assert target.objects[key] == wrong
             verify(manifest, target)
+
+    def test_an_object_whose_index_is_right_and_whose_content_is_damaged_is_not_taken_for_it(
+        self, tmp_path: Path, target: Memory
+    ) -> None:
+        tree = written(tmp_path, a=b"hello")
+        (stored,) = store(tree, target).objects
+        whole = target.objects[stored.key]
+        target.objects[stored.key] = whole[:12] + bytes([whole[12] ^ 0xFF]) + whole[13:]
+        manifest = store(tree, target)
+        assert [again.key for again in manifest.objects] == [stored.key.replace(".zst", "-2.zst")]
+        verify(manifest, target)
+
+    def test_a_machine_that_packs_wrongly_is_found_out_before_there_is_an_object(
+        self, tmp_path: Path, target: Memory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Mistaken:
+            """zstd on a processor that has changed one bit of what it was given."""
+
+            def __init__(self, **how: Any) -> None:
+                self._zstd = ZstdCompressor(**how)
+
+            def compress(self, content: bytes) -> bytes:
+                return self._zstd.compress(bytes([content[0] ^ 1]) + bytes(content[1:]))
+
+        monkeypatch.setattr(bundle, "ZstdCompressor", Mistaken)
+        with pytest.raises(PackingFailed, match="a, bytes 0 to 5"):
+            store(written(tmp_path, a=b"hello"), target)
+        assert target.objects == {}
 
     def test_a_half_read_bundle_of_an_earlier_run_is_not_taken_for_the_whole(
         self, tmp_path: Path, target: Memory

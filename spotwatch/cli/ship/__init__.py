@@ -1,15 +1,20 @@
 """``spotwatch ship``: what is left on log volumes goes to a destination, by hand or as the batch job."""
 
+import gc
 import json
 import os
+import socket
 from argparse import SUPPRESS, ArgumentParser, Namespace
+from typing import Final
 
-from spotwatch.cli.destinations import destination
 from spotwatch.cli.options import add_settings_options, load_settings
 from spotwatch.cli.ship.order import Order, add_batch_options, add_order_options, check_words, order_of
 from spotwatch.core.errors import EX_DATAERR, SpotwatchError
 from spotwatch.core.settings import LogSettings, ShipSettings
 from spotwatch.ship.manifest import Manifest
+
+MOST_GARBAGE: Final = 50_000
+"""Objects made before garbage is looked for: the libraries make that many which stay, and each look goes over them."""
 
 DESCRIPTION = """\
 Ship what log agents had not sent when their instance died.
@@ -55,12 +60,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     # How we start ourselves once more, to read one volume: see `spotwatch.cli.ship.reader`.
     parser.add_argument("--draft", metavar="FILE", help=SUPPRESS)
     parser.add_argument("--progress", metavar="FILE", help=SUPPRESS)
+    parser.add_argument("--relay", metavar="DESCRIPTOR", type=int, help=SUPPRESS)
 
 
 def run(arguments: Namespace) -> int:
     """Ship, or read one volume for the process that does."""
+    gc.set_threshold(MOST_GARBAGE)
     if arguments.draft:
-        return _read(order_of(arguments, ShipSettings()), arguments.draft, arguments.progress)
+        return _read(order_of(arguments, ShipSettings()), arguments)
     check_words(arguments)
     settings = load_settings(arguments)
     order = order_of(arguments, settings.ship)
@@ -71,18 +78,21 @@ def run(arguments: Namespace) -> int:
     return run_batch(arguments, settings, order)
 
 
-def _read(order: Order, draft: str, progress: str) -> int:
+def _read(order: Order, arguments: Namespace) -> int:
     from spotwatch.cli.ship.draft import ProgressFile, refusal
     from spotwatch.cli.ship.reader import read
+    from spotwatch.cli.ship.relay import Relay
 
-    descriptor = os.open(progress, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(arguments.progress, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        content, code = read(order, ProgressFile(descriptor).write).encode(), 0
+        with socket.socket(fileno=arguments.relay) as connection:
+            content = read(order, Relay(connection, order.to), ProgressFile(descriptor).write).encode()
+        code = 0
     except SpotwatchError as error:
-        content, code = refusal(error), error.exit_code
+        content, code = json.dumps(refusal(error)).encode(), error.exit_code
     finally:
         os.close(descriptor)
-    with open(draft, "wb") as file:
+    with open(arguments.draft, "wb") as file:
         file.write(content)
     return code
 
@@ -92,10 +102,9 @@ def _by_hand(order: Order, log: LogSettings, *, as_json: bool) -> int:
     from spotwatch.cli.ship.shipper import WorkerShipper
     from spotwatch.cli.ship.view import view
 
-    target = destination(order.to, order.kept)
     key: str | None = None
     with view(log) as shown:
-        shipper = WorkerShipper(order, target, shown)
+        shipper = WorkerShipper(order, shown)
         manifest: Manifest = shipper.read(order)
         if not order.dry_run:
             key = shipper.publish(manifest)
@@ -103,5 +112,5 @@ def _by_hand(order: Order, log: LogSettings, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(document(manifest, key), indent=2))
     else:
-        print("\n".join(plan(manifest) if key is None else summary(manifest, target.url, key)))
+        print("\n".join(plan(manifest) if key is None else summary(manifest, shipper.destination.url, key)))
     return EX_DATAERR if manifest.anomalies else 0

@@ -75,7 +75,7 @@ def run_batch(
         return _say_what_would_be_done(order, ec2, machine, place, ending, most=most, as_json=arguments.json)
     shared = replace(order, workers=arguments.workers or max(1, order.workers // most))
     with view(settings.log) as shown:
-        reader = shipper(shared, destination(order.to, order.kept), shown)
+        reader = shipper(shared, shown)
         job = Job(ec2.volumes, machine, reader, ending)
         tell = _keep_silent if arguments.json else _tell
         with _interruptible(reader):

@@ -57,9 +57,18 @@ class ProgressFile:
         return Progress(done, total)
 
 
-def refusal(error: SpotwatchError) -> bytes:
-    """The draft where there is no manifest."""
-    return json.dumps({"error": type(error).__name__, "message": error.message, "hint": error.hint}).encode()
+def refusal(error: SpotwatchError) -> dict[str, str]:
+    """An error, for another process: the draft where there is no manifest."""
+    return {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+
+
+def refused(told: Mapping[str, str]) -> SpotwatchError:
+    """The error that `refusal` has told of.
+
+    Raises:
+        KeyError: there is no such error.
+    """
+    return _KINDS[told["error"]](told["message"], hint=told["hint"])
 
 
 def manifest_in(draft: bytes, exit_code: int) -> Manifest:
@@ -71,9 +80,8 @@ def manifest_in(draft: bytes, exit_code: int) -> Manifest:
     if exit_code == 0:
         return Manifest.decode(draft)
     try:
-        told = parse_json_object(draft.decode())
-        kind = _KINDS[told["error"]]
+        error = refused(parse_json_object(draft.decode()))
     except (ValueError, KeyError):
         message = f"the process that reads the volume ended with {exit_code}"
         raise SpotwatchError(message, hint="see what it says on standard error") from None
-    raise kind(told["message"], hint=told["hint"])
+    raise error

@@ -68,7 +68,6 @@ class Order:
         yield from (f"{word}={value}" for word, value in told.items() if value)
         yield from (f"--log-path={path}" for path in self.log_paths or ())
         yield from (f"--agent={agent.kind}:{agent.state}" for agent in self.agents or ())
-        yield from self.kept.words()
         if self.dry_run:
             yield "--dry-run"
 

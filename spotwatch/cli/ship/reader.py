@@ -1,7 +1,7 @@
 """The process that reads one volume: opens it, decides what is left on it, stores that, and drafts the manifest.
 
 It may hang for ever when the volume is lost, or be killed; so it publishes nothing, and its parent does what has to be
-done afterwards.
+done afterwards. It mounts what somebody else has written; so it stores through its parent (`spotwatch.cli.ship.relay`).
 """
 
 import json
@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from spotwatch.cli.destinations import destination
 from spotwatch.cli.ship.draft import Progress
 from spotwatch.cli.ship.order import Order
 from spotwatch.core.errors import VolumeUnreadable
@@ -23,6 +22,7 @@ from spotwatch.host.journal_export import JournalctlExport
 from spotwatch.host.opened_volume import open_volume
 from spotwatch.host.tree import DirectoryTree
 from spotwatch.ship.decision import Decision, Policy, Source, decide
+from spotwatch.ship.destination import Destination
 from spotwatch.ship.journal_spool import spooled
 from spotwatch.ship.manifest import Manifest
 from spotwatch.ship.shipper import Origin, Shipment, drafted
@@ -46,8 +46,13 @@ class _Opened:
     anomalies: Callable[[], tuple[str, ...]]
 
 
-def read(order: Order, progress: Callable[[Progress], None]) -> Manifest:
+def read(order: Order, destination: Destination, progress: Callable[[Progress], None]) -> Manifest:
     """Store what is left on the volume; the manifest, which is not stored yet. In a dry run nothing is stored.
+
+    Args:
+        order: what is read, and how.
+        destination: the one of the order.
+        progress: is told how far the reading has come.
 
     Raises:
         VolumeUnreadable: it holds nothing that can be read.
@@ -64,18 +69,23 @@ def read(order: Order, progress: Callable[[Progress], None]) -> Manifest:
             manifest = drafted(decision, origin)
         else:
             with spooled(volume.tree, decision, export, order.scratch) as (tree, whole):
-                manifest = _stored(order, tree, whole, origin, progress)
+                manifest = _stored(order, tree, destination, whole, origin, progress)
         return replace(manifest, anomalies=tuple(dict.fromkeys((*trouble, *volume.anomalies(), *manifest.anomalies))))
 
 
 def _stored(
-    order: Order, tree: Tree, decision: Decision, origin: Origin, progress: Callable[[Progress], None]
+    order: Order,
+    tree: Tree,
+    destination: Destination,
+    decision: Decision,
+    origin: Origin,
+    progress: Callable[[Progress], None],
 ) -> Manifest:
     total = sum(segment.end - segment.start for segment in decision.segments)
     progress(Progress(0, total))
     shipment = Shipment(
         tree,
-        destination(order.to, order.kept),
+        destination,
         workers=order.workers,
         one_object_a_file=order.objects is ObjectLayout.FILES,
         progress=lambda done: progress(Progress(done, total)),

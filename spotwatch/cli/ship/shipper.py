@@ -5,10 +5,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import Final
 
+from spotwatch.cli.destinations import destination
 from spotwatch.cli.ship.draft import ProgressFile, manifest_in
 from spotwatch.cli.ship.order import Order
+from spotwatch.cli.ship.relay import relayed
 from spotwatch.cli.ship.view import View
 from spotwatch.core.errors import WorkerFailed
 from spotwatch.core.volume import Volume, VolumeLabel
@@ -26,7 +29,6 @@ class WorkerShipper:
 
     Args:
         order: for all volumes; each has its own device, names and label.
-        destination: the one of the order.
         view: is told how far each volume has come.
         program: how the process that reads is started; the words of the order follow.
 
@@ -34,12 +36,20 @@ class WorkerShipper:
         interrupted: set to end every reading that goes on.
     """
 
-    def __init__(self, order: Order, destination: Destination, view: View, program: Sequence[str] = SPOTWATCH) -> None:
+    def __init__(self, order: Order, view: View, program: Sequence[str] = SPOTWATCH) -> None:
         self._order = order
-        self._destination = destination
         self._view = view
         self._program = program
         self.interrupted = False
+
+    @cached_property
+    def destination(self) -> Destination:
+        """The one of the order.
+
+        Raises:
+            UsageError, AwsError: it cannot be made.
+        """
+        return destination(self._order.to, self._order.kept)
 
     def ship(self, device: str, volume: Volume, label: VolumeLabel, *, renew: Callable[[], None]) -> Manifest:
         """See `Shipper.ship`."""
@@ -62,7 +72,12 @@ class WorkerShipper:
             SpotwatchError: whatever that process ended with.
         """
         name = order.volume_id or order.device or order.directory
-        with self._view.volume(name) as told, _nameless("draft") as draft, _nameless("progress") as progress:
+        with (
+            self._view.volume(name) as told,
+            _nameless("draft") as draft,
+            _nameless("progress") as progress,
+            relayed(lambda: self.destination) as relay,
+        ):
             progress_file = ProgressFile(progress)
 
             def watch() -> None:
@@ -71,25 +86,26 @@ class WorkerShipper:
                 told(progress_file.read())
                 renew()
 
-            argv = [*self._program, *order.words(), f"--draft={_path(draft)}", f"--progress={_path(progress)}"]
-            code = run_worker(argv, limit=order.time_limit, watch=watch, pass_fds=(draft, progress))
+            files = [f"--draft={_path(draft)}", f"--progress={_path(progress)}", f"--relay={relay.fileno()}"]
+            argv = [*self._program, *order.words(), *files]
+            code = run_worker(argv, limit=order.time_limit, watch=watch, pass_fds=(draft, progress, relay.fileno()))
             told(progress_file.read())
             with open(_path(draft), "rb") as file:
                 return manifest_in(file.read(), code)
 
     def publish(self, manifest: Manifest) -> str:
         """See `Shipper.publish`."""
-        return shipper.publish(manifest, self._destination)
+        return shipper.publish(manifest, self.destination)
 
     def published(self, key: str) -> Manifest:
         """See `Shipper.published`."""
-        manifest = shipper.read_manifest(self._destination, key)
-        shipper.look_for_all(manifest, self._destination)
+        manifest = shipper.read_manifest(self.destination, key)
+        shipper.look_for_all(manifest, self.destination)
         return manifest
 
     def verify(self, manifest: Manifest, *, renew: Callable[[], None] = lambda: None) -> None:
         """See `Shipper.verify`."""
-        shipper.verify(manifest, self._destination, renew=renew)
+        shipper.verify(manifest, self.destination, renew=renew)
 
 
 @contextmanager

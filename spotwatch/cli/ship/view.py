@@ -4,15 +4,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, Protocol
 
 from spotwatch.cli.ship.draft import Progress
 from spotwatch.core.errors import UsageError
 from spotwatch.core.settings import LogSettings
-from spotwatch.log import Log, make_log
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
+
+    from spotwatch.log import Log
 
 LOG_SECONDS: Final = 30.0
 """Between two lines about one volume."""
@@ -36,7 +38,7 @@ def view(settings: LogSettings) -> Iterator[View]:
         UsageError: it is a terminal, and the package that draws on it is missing.
     """
     if not sys.stderr.isatty():
-        yield LogView(make_log(settings))
+        yield LogView(settings)
         return
     with _bars() as bars:
         yield bars
@@ -45,20 +47,30 @@ def view(settings: LogSettings) -> Iterator[View]:
 class LogView:
     """Writes records."""
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
+    def __init__(self, settings: LogSettings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def _log(self) -> "Log":
+        """Made when there is something to write: it takes a tenth of a second, in which a volume is being opened."""
+        from spotwatch.log import make_log
+
+        return make_log(self._settings)
 
     @contextmanager
     def volume(self, name: str) -> Iterator[Told]:
         """See `View.volume`."""
-        begun = said = time.monotonic()
-        self._log.info("ship-started", volume=name)
+        begun = time.monotonic()
+        said: float | None = None
         last = Progress()
 
         def told(progress: Progress) -> None:
             nonlocal said, last
             last = progress
-            if time.monotonic() - said >= LOG_SECONDS:
+            if said is None:
+                said = time.monotonic()
+                self._log.info("ship-started", volume=name)
+            elif time.monotonic() - said >= LOG_SECONDS:
                 said = time.monotonic()
                 self._log.info("ship-progress", volume=name, bytes=progress.done, of=progress.total)
 
