@@ -169,6 +169,20 @@ def test_every_iam_action_is_of_a_call_that_is_made() -> None:
 
 
 @needs_data
+def test_what_equal_pools_cost_and_miss_is_as_the_table_says() -> None:
+    words = shlex.split("--region ap-northeast-1 --class m --vcpus 1000 --json --prices")
+    shown = {name: cells for name, cells in rows(POOLS).items() if re.match(r"--mode \w+( --unevenness 0%)?$", name)}
+    assert len(shown) == 3
+    for name, (_, usd, held, missing) in shown.items():
+        told = json.loads(spotwatch("pools", *words, str(DATA / "pool_prices_dev.csv"), *shlex.split(name)))
+        vcpus = [pool["vcpus"] for pool in told["pools"]]
+        assert f"{told['usd_per_hour']:.2f}" == usd
+        assert " to ".join(map(str, sorted({min(vcpus), max(vcpus)}))) == held
+        (note,) = [note for note in told["notes"] if "missing" in note] or [""]
+        assert re.findall(r"\d+\.\d%", note) == re.findall(r"\d+\.\d%", missing)
+
+
+@needs_data
 def test_the_commands_about_pools_work_and_print_what_is_shown(tmp_path: Path) -> None:
     """All but those that ask AWS, which tests/cli/test_pools_live.py does."""
     plan, _, priced, check, replay, planned = pools_commands()

@@ -103,7 +103,7 @@ def _refuse_quotas(problem: Problem) -> None:
         name = quota_class(candidate.pool.type.parts)
         if name not in problem.quotas:
             return
-        dense[name] = max(dense.get(name, 0.0), candidate.weight / candidate.pool.type.vcpus)
+        dense[name] = max(dense.get(name, 0.0), candidate.weight / candidate.vcpus)
     most = sum(problem.quotas[name] * units for name, units in dense.items())
     if most < problem.demand * (1 - 1e-9):
         named = ", ".join(f"{name}: {problem.quotas[name]:g}" for name in sorted(dense))
