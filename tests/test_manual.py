@@ -163,8 +163,8 @@ def test_what_gives_way_is_in_the_order_that_the_manual_says() -> None:
 
 def test_every_iam_action_is_of_a_call_that_is_made() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "spotwatch" / "aws").glob("*.py"))
-    actions = re.findall(r"`(?:ec2|servicequotas):(\w+)`", POOLS)
-    assert len(actions) == 8
+    actions = re.findall(r"`(?:ec2|servicequotas|pricing):(\w+)`", POOLS)
+    assert len(actions) == 9
     assert [action for action in actions if f'"{action}"' not in source] == []
 
 
