@@ -168,7 +168,8 @@ def _check(demand: Demand) -> None:
         raise UsageError(f"a slack of {demand.slack:g} is no share from 0 to 1", hint="write 2% or 0.02")
     if not 0 <= demand.unevenness <= MOST_UNEVENNESS:
         raise UsageError(
-            f"an unevenness of {demand.unevenness:g} is no share from 0 to {MOST_UNEVENNESS:g}", hint="write 10% or 0.1"
+            f"an unevenness of {demand.unevenness:g} is no share from 0 to {MOST_UNEVENNESS:g}",
+            hint="write 10%; beyond 30% one pool would be two",
         )
     if demand.loss_usd_per_vcpu < 0:
         raise UsageError("the loss of a vCPU cannot earn anything", hint="give 0 USD or more")

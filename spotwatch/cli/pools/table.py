@@ -14,10 +14,10 @@ from spotwatch.core.reading import printable
 from spotwatch.pools.addresses import Addresses
 from spotwatch.pools.change import Step
 from spotwatch.pools.comparison import Safer
-from spotwatch.pools.demand import Weights
+from spotwatch.pools.demand import Mode, Weights
 from spotwatch.pools.document import Besides
 from spotwatch.pools.plan import Plan, PlannedPool
-from spotwatch.pools.relaxation import SLACK
+from spotwatch.pools.relaxation import figures_of
 
 NO_FIGURE: Final = "–"
 """In the place of a figure that nobody has said."""
@@ -153,10 +153,7 @@ def _losses(plan: Plan) -> Table:
 
 def _relaxed(plan: Plan) -> Iterator[str]:
     for relaxed in plan.relaxed:
-        is_share = relaxed.what in (*Group, SLACK)
-        asked, granted = (
-            format_share(figure) if is_share else f"{figure:.4g}" for figure in (relaxed.asked, relaxed.granted)
-        )
+        asked, granted = figures_of(relaxed)
         yield f"RELAXED {relaxed.what}: {asked} asked, {granted} granted; {relaxed.reason}"
 
 
@@ -173,13 +170,13 @@ def _frontier(plan: Plan, frontier: Sequence[tuple[float, float]]) -> Iterator[s
     usd = plan.usd_per_hour
     if not usd:
         return
-    worst = plan.worst_loss(Group.POOL)
+    worst, aligned = plan.worst_loss(Group.POOL), plan.demand.mode is Mode.ALIGNED
     tighter = [(share, cost) for share, cost in frontier if share < worst * (1 - _ALIKE) and cost > usd]
     wider = [(share, cost) for share, cost in frontier if share > worst * (1 + _ALIKE) and cost < usd]
     for what, points in (("safer", tighter[::-1][:MOST_POINTS]), ("cheaper", wider[:MOST_POINTS])):
         words = [f"{format_share(share)} for {cost:.2f} USD/h ({_more(cost / usd)})" for share, cost in points]
         if words:
-            yield f"{what}: the largest pool {', '.join(words)}"
+            yield f"{what}{' with free shares' if aligned else ''}: the largest pool {', '.join(words)}"
 
 
 def _more(ratio: float) -> str:
