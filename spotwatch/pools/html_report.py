@@ -320,16 +320,17 @@ def _asked(plan: Plan) -> list[tuple[str, str]]:
         ("What is left after a loss", _shares(demand.survive.items(), "at least", "without any one")),
         ("Slack", f"at most {percent(demand.slack)} more than asked for, as instances are whole"),
         ("Price of a loss", _price_of_loss(plan)),
-        ("Mode", _MODES[demand.mode]),
+        ("Mode", _mode(demand)),
         ("Caps that cannot hold", "refuse" if demand.strict else "give way, and it is said"),
     ]
     return [(what, said) for what, said in rows if said]
 
 
-_MODES: Final = {
-    Mode.FREE: "free shares: any number of instances in any pool",
-    Mode.ALIGNED: "aligned: the same capacity in every pool, as one EC2 Fleet holds it",
-}
+def _mode(demand: Demand) -> str:
+    if demand.mode is Mode.FREE:
+        return "free shares: any number of instances in any pool"
+    alike = f"no pool more than {percent(demand.unevenness)} below the mean" if demand.unevenness else "all pools alike"
+    return f"aligned: one EC2 Fleet holds it; {alike}"
 
 
 def _asked_capacity(demand: Demand) -> str:
