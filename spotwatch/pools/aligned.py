@@ -56,12 +56,12 @@ def find_aligned(problem: Problem, unevenness: float = 0.0) -> Solution | None:
         unevenness: how much less than the mean a pool may hold at most, as a share.
     """
     free = find(problem)
-    goal = float("inf") if free is None else _price(problem, free) * _CHEAP_ENOUGH
+    goal = float("inf") if free is None else free.objective(problem) * _CHEAP_ENOUGH
     best: Solution | None = None
     best_price = float("inf")
     for step in _STEPS if unevenness else (0.0,):
         for found in _plans(problem, unevenness * step):
-            if (price := _price(problem, found)) < best_price:
+            if (price := found.objective(problem)) < best_price:
                 best, best_price = found, price
         if best_price <= goal:
             break
@@ -86,12 +86,6 @@ def solve_aligned(problem: Problem, unevenness: float = 0.0) -> Solution:
             hint="raise the slack, a cap or the unevenness, allow more instance types, or plan free shares (mode free)",
         )
     return found
-
-
-def _price(problem: Problem, solution: Solution) -> float:
-    return sum(
-        count * candidate.objective for count, candidate in zip(solution.counts, problem.candidates, strict=True)
-    )
 
 
 def _plans(problem: Problem, unevenness: float) -> Iterator[Solution]:

@@ -90,7 +90,7 @@ def plan(
     return Plan(
         demand=demand,
         pools=pools,
-        objective=_total(problem, solution) if facts.priced else None,
+        objective=solution.objective(problem) if facts.priced else None,
         lower_bound_usd_per_hour=bounds.cost if bounds else None,
         objective_lower_bound=bounds.objective.value if bounds else None,
         caps=dict(problem.caps),
@@ -149,8 +149,7 @@ def _point(problem: Problem) -> tuple[float, float] | None:
         return None
     pools = _pools(problem, found)
     total = sum(pool.capacity for pool in pools)
-    cost = sum(count * each.cost for count, each in zip(found.counts, problem.candidates, strict=True))
-    return round(pools[0].capacity / total, 6), cost
+    return round(pools[0].capacity / total, 6), found.cost(problem)
 
 
 def _check(demand: Demand) -> None:
@@ -270,10 +269,6 @@ def _pools(problem: Problem, solution: Solution) -> tuple[PlannedPool, ...]:
         if count
     ]
     return tuple(sorted(planned, key=lambda each: (-each.capacity, each.pool.type.name, each.pool.az_id)))
-
-
-def _total(problem: Problem, solution: Solution) -> float:
-    return sum(count * each.objective for count, each in zip(solution.counts, problem.candidates, strict=True))
 
 
 def _bounds(within: Problem, likely: float) -> _Bounds:

@@ -57,3 +57,11 @@ class Solution:
     """How many instances of each candidate, in the order of the problem's candidates."""
 
     counts: tuple[int, ...]
+
+    def objective(self, problem: Problem) -> float:
+        """What the problem minimises."""
+        return sum(count * each.objective for count, each in zip(self.counts, problem.candidates, strict=True))
+
+    def cost(self, problem: Problem) -> float:
+        """USD an hour."""
+        return sum(count * each.cost for count, each in zip(self.counts, problem.candidates, strict=True))

@@ -106,6 +106,4 @@ def _amounts(problem: Problem) -> list[float]:
 
 def _price(problem: Problem) -> float | None:
     found = find(problem, effort=0)
-    if found is None:
-        return None
-    return sum(count * each.objective for count, each in zip(found.counts, problem.candidates, strict=True))
+    return None if found is None else found.objective(problem)
