@@ -31,6 +31,9 @@ MOST_UNEVENNESS: Final = 0.3
 _STEPS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the unevenness that is allowed; the first that is cheap enough is taken."""
 
+_STEPS_WITH_LOSSES: Final = (0.0, 1.0)
+"""The same where something has to survive a loss: the solver then takes ten times as long for each plan."""
+
 _CHEAP_ENOUGH: Final = 1.02
 """Relative to the free shares that were found, which are at most 0.5 % from the best ones; so 2.5 % above these."""
 
@@ -59,7 +62,8 @@ def find_aligned(problem: Problem, unevenness: float = 0.0) -> Solution | None:
     goal = float("inf") if free is None else free.objective(problem) * _CHEAP_ENOUGH
     best: Solution | None = None
     best_price = float("inf")
-    for step in _STEPS if unevenness else (0.0,):
+    steps = _STEPS_WITH_LOSSES if problem.survive else _STEPS
+    for step in steps if unevenness else (0.0,):
         for found in _plans(problem, unevenness * step):
             if (price := found.objective(problem)) < best_price:
                 best, best_price = found, price

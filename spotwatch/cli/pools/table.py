@@ -113,7 +113,7 @@ def _sums(plan: Plan) -> Iterator[str]:
     vcpus, instances = sum(pool.vcpus for pool in plan.pools), sum(pool.count for pool in plan.pools)
     units = "" if plan.demand.weights is Weights.VCPUS else f" ({plan.capacity:,.0f} units of performance)"
     yield (
-        f"{vcpus:,} vCPU{units} in {instances:,} instances of {len(plan.pools)} pools, "
+        f"{vcpus:,} vCPU{units} in {_counted(instances, 'instance')} of {_counted(len(plan.pools), 'pool')}, "
         f"effective number of pools {plan.effective_pools:.1f}"
     )
     if plan.demand.on_demand_capacity:
@@ -127,6 +127,10 @@ def _sums(plan: Plan) -> Iterator[str]:
         yield "no interruption bands of all types: how many are interrupted is not known"
     else:
         yield f"{interruptions:.1f} instances interrupted a day, as the advisor's bands have it"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _cost(plan: Plan) -> str:
