@@ -185,9 +185,23 @@ def test_what_gives_way_is_in_the_order_that_the_manual_says() -> None:
 
 def test_every_iam_action_is_of_a_call_that_is_made() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "spotwatch" / "aws").glob("*.py"))
-    actions = re.findall(r"`(?:ec2|servicequotas):(\w+)`", POOLS)
-    assert len(actions) == 8
+    actions = re.findall(r"`(?:ec2|servicequotas|pricing):(\w+)`", POOLS)
+    assert len(actions) == 9
     assert [action for action in actions if f'"{action}"' not in source] == []
+
+
+@needs_data
+def test_what_equal_pools_cost_and_miss_is_as_the_table_says() -> None:
+    words = shlex.split("--region ap-northeast-1 --class m --vcpus 1000 --json --prices")
+    shown = {name: cells for name, cells in rows(POOLS).items() if re.match(r"--mode \w+( --unevenness 0%)?$", name)}
+    assert len(shown) == 3
+    for name, (_, usd, held, missing) in shown.items():
+        told = json.loads(spotwatch("pools", *words, str(DATA / "pool_prices_dev.csv"), *shlex.split(name)))
+        vcpus = [pool["vcpus"] for pool in told["pools"]]
+        assert f"{told['usd_per_hour']:.2f}" == usd
+        assert " to ".join(map(str, sorted({min(vcpus), max(vcpus)}))) == held
+        (note,) = [note for note in told["notes"] if "missing" in note] or [""]
+        assert re.findall(r"\d+\.\d%", note) == re.findall(r"\d+\.\d%", missing)
 
 
 @needs_data

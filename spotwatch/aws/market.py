@@ -1,7 +1,7 @@
 """Everything that AWS says of a region's Spot capacity pools, read once and kept for a while.
 
 Instance types, offerings and Spot prices are necessary: without one of them there is an error. The Spot Advisor's feed,
-quotas and placement scores are not: what could not be had of them is told, and the plan goes without.
+quotas, placement scores and on-demand prices are not: what could not be had of them is told, and the plan goes without.
 """
 
 import difflib
@@ -14,7 +14,9 @@ import botocore
 
 from spotwatch.aws.facts import Cache, Facts, Question
 from spotwatch.aws.instance_types import availability_zones, instance_types, offerings
+from spotwatch.aws.on_demand_prices import on_demand_prices
 from spotwatch.aws.placement_scores import placement_scores
+from spotwatch.aws.price_list import home
 from spotwatch.aws.service_quotas import spot_quotas
 from spotwatch.aws.session import Api, Session
 from spotwatch.aws.spot_advisor import FEED_URL, interruptions, spot_advisor
@@ -24,6 +26,9 @@ from spotwatch.core.errors import AwsError, UsageError
 
 FEED_PATIENCE: Final = 15.0
 """Seconds for the Spot Advisor's feed, which a host without a way to the internet never gets."""
+
+PRICE_LIST_PATIENCE: Final = 30.0
+"""Seconds for the on-demand prices of a region: about a dozen pages of a megabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ def live_market(
     window_days: float = 0.0,
     types: Sequence[str] = (),
     prices: bool = True,
+    on_demand: bool = True,
     scores: ScoreRequest | None = None,
     quotas: bool = False,
     advisor: str | None = FEED_URL,
@@ -57,6 +63,7 @@ def live_market(
         window_days: Spot prices are means over so many days, weighted by time; 0: the prices of now.
         types: patterns of type names such as `c6i.*`, whose prices are needed; empty: all.
         prices: ask for Spot prices, which are not needed where a file has them.
+        on_demand: ask for on-demand prices, likewise.
         scores: ask for placement scores.
         quotas: ask for the Spot vCPU quotas.
         advisor: the URL of the Spot Advisor's feed; None: do not ask.
@@ -75,11 +82,13 @@ def live_market(
     quota_vcpus = facts.known_if_possible(_quotas(session, region), {}) if quotas else {}
     zone_scores = facts.known_if_possible(_scores(ec2, scores), {}) if scores else {}
     bands = _advised(facts, session, region, advisor) if advisor else {}
+    on_demand_usd = facts.known_if_possible(_on_demand(session, region), {}) if on_demand else {}
     market = Market(
         region=region,
         types=known_types,
         offerings=offered,
         spot_prices=spot,
+        on_demand_prices={name: usd for name, usd in on_demand_usd.items() if name in known_types},
         interruptions=bands,
         placement_scores=zone_scores,
         quotas=quota_vcpus,
@@ -149,6 +158,21 @@ def _prices(
         lambda kept: {(az_id, name): float(usd) for az_id, name, usd in kept},
         (f"{window_days:g} days", *sorted(types)),
         f"mean over {window_days:g} days" if window_days else "",
+    )
+
+
+def _on_demand(session: Session, region: str) -> Question[dict[str, float]]:
+    def ask() -> dict[str, float]:
+        until = session.clock.now() + PRICE_LIST_PATIENCE
+        return on_demand_prices(session.api("pricing", region=home(region), until=until), region)
+
+    return Question(
+        "on-demand prices",
+        "Price List GetProducts",
+        ask,
+        _as_it_is,
+        lambda kept: {name: float(usd) for name, usd in kept.items()},
+        note="Linux, shared tenancy",
     )
 
 

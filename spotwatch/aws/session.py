@@ -172,13 +172,21 @@ class Session:
             region for partition in partitions for region in self._boto.get_available_regions(service, partition)
         )
 
-    def api(self, service: str, *, region: str | None = None, endpoint: str | None = None) -> "Api":
+    def api(
+        self,
+        service: str,
+        *,
+        region: str | None = None,
+        endpoint: str | None = None,
+        until: float = math.inf,
+    ) -> "Api":
         """One service's API, by botocore's name for it (`ec2`, `s3`, …).
 
         Args:
             service: which.
             region: stronger than the session's.
             endpoint: the URL that it is asked at; stronger than what the environment says.
+            until: as the session's, for what is not worth all of its time.
 
         Raises:
             AwsRefused: no region, or something else of the configuration is missing or wrong.
@@ -191,7 +199,7 @@ class Session:
             ),
         )
         client.meta.events.register("before-parse", _check_answer)
-        return Api(service, client, self.clock, self.until, self._patience)
+        return Api(service, client, self.clock, min(until, self.until), self._patience)
 
 
 class Api:

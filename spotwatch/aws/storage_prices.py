@@ -4,17 +4,14 @@ Sources: AWS Price List API (GetProducts; On-Demand prices in USD), EBS user gui
 billing and usage reports": which usage types there are and from what on performance is billed).
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from decimal import Decimal
+from typing import Final
 
+from spotwatch.aws.price_list import Product, products
 from spotwatch.aws.session import Api
 from spotwatch.core.volume import Volume
-
-HOME: Final = "us-east-1"
-"""A region that has the Price List's endpoint; few have one, and each knows the prices of all."""
 
 _STORAGE: Final = "Storage"
 _IOPS: Final = "System Operation"
@@ -72,30 +69,15 @@ class StoragePrices:
         return sum(known, Decimal(0)) if len(known) == len(parts) else None
 
     def _prices(self, kind: str) -> Iterator[_Price]:
-        asked = {"regionCode": self._region, "volumeApiName": kind}
-        filters = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in asked.items()]
-        for page in self._pricing.pages("GetProducts", ServiceCode="AmazonEC2", Filters=filters):
-            for text in page.get("PriceList", ()):
-                yield from _read(json.loads(text))
+        for product in products(self._pricing, regionCode=self._region, volumeApiName=kind):
+            yield from _by_the_month(product)
 
 
-def _read(told: Mapping[str, Any]) -> Iterator[_Price]:
-    """The On-Demand prices of one product, as far as they are for what is billed by the month."""
-    product = told.get("product", {})
-    usage = str(product.get("attributes", {}).get("usagetype", ""))
-    for term in told.get("terms", {}).get("OnDemand", {}).values():
-        for dimension in term.get("priceDimensions", {}).values():
-            family = _UNITS.get(str(dimension.get("unit")))
-            usd = _decimal(dimension.get("pricePerUnit", {}).get("USD"))
-            if family == product.get("productFamily") and family is not None and usd is not None:
-                yield _Price(family, usage, usd)
-
-
-def _decimal(text: object) -> Decimal | None:
-    try:
-        return Decimal(str(text)) if text is not None else None
-    except InvalidOperation:
-        return None
+def _by_the_month(product: Product) -> Iterator[_Price]:
+    """The prices of a product, as far as they are for what is billed by the month."""
+    for unit, usd in product.prices:
+        if _UNITS.get(unit) == product.family:
+            yield _Price(product.family, str(product.attributes.get("usagetype", "")), usd)
 
 
 def _one(prices: tuple[_Price, ...], family: str, tier: str) -> Decimal | None:

@@ -26,12 +26,12 @@ def share(text: str) -> float:
 
 def positive(text: str) -> float:
     """A number above zero."""
-    return _number(text, "number above zero", lambda number: 0 < number <= MOST)
+    return _number(text, f"number above zero up to {MOST:g}", lambda number: 0 < number <= MOST)
 
 
 def not_negative(text: str) -> float:
     """Zero or a number above it."""
-    return _number(text, "number of 0 or more", lambda number: 0 <= number <= MOST)
+    return _number(text, f"number from 0 to {MOST:g}", lambda number: 0 <= number <= MOST)
 
 
 def count(text: str) -> int:

@@ -177,9 +177,10 @@ def _costs(session: "Session", volumes: Sequence[Volume], usd: Decimal | None) -
     """What is known of the costs, and why the rest is not."""
     if usd is not None:
         return {volume.id: usd * volume.size_gib for volume in volumes}, ""
-    from spotwatch.aws.storage_prices import HOME, StoragePrices
+    from spotwatch.aws.price_list import home
+    from spotwatch.aws.storage_prices import StoragePrices
 
-    prices = StoragePrices(session.api("pricing", region=HOME), session.region)
+    prices = StoragePrices(session.api("pricing", region=home(session.region)), session.region)
     try:
         costs = {volume.id: prices.usd_a_month(volume) for volume in volumes}
     except AwsError as error:

@@ -78,7 +78,7 @@ class Cache:
         path = self._path(self._directory, question)
         try:
             kept = _kept(path, question)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # the latter is told when something is to be written
             return None
         except (OSError, ValueError) as error:
             self._remark(f"the kept answer {path} is not used: {_why(error)}")
@@ -106,7 +106,7 @@ class Cache:
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
             write_atomically(path, text, mode=0o600)
         except OSError as error:
-            self._remark(f"the answer is not kept in {path}: {_why(error)}")
+            self._remark(f"answers are not kept in {self._directory}: {_why(error)}")
 
     @staticmethod
     def _path(directory: str, question: Sequence[str]) -> str:

@@ -88,7 +88,7 @@ class Limits:
         shared, caps, names = _shared_caps(problem, floor)
         quota, quotas, quota_names = _quotas(problem)
         order = tuple(sorted((i for i, count in enumerate(most) if count), key=units.__getitem__))
-        vcpus = [candidate.pool.type.vcpus for candidate in problem.candidates]
+        vcpus = [candidate.vcpus for candidate in problem.candidates]
         return cls(
             problem,
             order,

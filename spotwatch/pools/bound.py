@@ -167,6 +167,27 @@ def _kinks(limits: Limits) -> Iterable[float]:
                 yield lost + cap
 
 
+@dataclass(frozen=True, slots=True)
+class _Priced:
+    """The nested problem solved at multipliers of the crossing caps and of the quotas.
+
+    Attributes:
+        value: of the objective and the multipliers' terms.
+        last: the price of the last unit that was bought.
+        full: of each nested cap that has no room left, the price of its last unit.
+        loads, used: of every cap and quota.
+        multipliers, of_quotas: those that it was solved at.
+    """
+
+    value: float
+    last: float
+    full: Mapping[int, float]
+    loads: Sequence[float]
+    used: Sequence[float]
+    multipliers: Mapping[int, float]
+    of_quotas: Sequence[float]
+
+
 class _Search:
     """The search for the multipliers of the caps that lie across the nested ones, by subgradient steps."""
 
@@ -188,24 +209,24 @@ class _Search:
     def best(self, enough: float, start: Prices | None) -> Prices:
         """The prices with the highest value that were found; `value` is theirs."""
         multipliers, of_quotas = self._started(start)
-        best = Prices(0.0)
+        best: _Priced | None = None
         stale = 0
         distance, closed = (_FAR, _CLOSED) if start is None else (_NEAR, _NEARLY_CLOSED)
         for _ in range(_STEPS):
-            value, prices, loads, used = self.priced(multipliers, of_quotas)
-            if value > self.value * (1 + _PROGRESS) or self.value == float("-inf"):
-                self.value, best, stale = value, prices, 0
+            priced = self.priced(multipliers, of_quotas)
+            if priced.value > self.value * (1 + _PROGRESS) or self.value == float("-inf"):
+                self.value, best, stale = priced.value, priced, 0
             else:
                 stale += 1
                 if stale == _PATIENCE:
                     stale, distance = 0, distance / 2
             if self.value >= enough or distance < closed:
                 break
-            step = self._step(value, distance, multipliers, of_quotas, loads, used)
+            step = self._step(distance, priced)
             if step is None:
                 break
             multipliers, of_quotas = step
-        return best
+        return Prices(0.0) if best is None else self._prices(best)
 
     def _started(self, start: Prices | None) -> tuple[dict[int, float], list[float]]:
         if start is None:
@@ -216,44 +237,32 @@ class _Search:
             [start.quotas.get(name, 0.0) for name in self.limits.quota_names],
         )
 
-    def _step(
-        self,
-        value: float,
-        distance: float,
-        multipliers: Mapping[int, float],
-        of_quotas: Sequence[float],
-        loads: Sequence[float],
-        used: Sequence[float],
-    ) -> tuple[dict[int, float], list[float]] | None:
+    def _step(self, distance: float, at: "_Priced") -> tuple[dict[int, float], list[float]] | None:
         """The next multipliers (Polyak's step towards a value that is a bit higher); None where these are the best."""
-        limits = self.limits
-        over = {cap: loads[cap] - limits.caps[cap] for cap in self.crossing}
-        over_quota = [load - quota for load, quota in zip(used, limits.quotas, strict=True)]
+        limits, multipliers, of_quotas = self.limits, at.multipliers, at.of_quotas
+        over = {cap: at.loads[cap] - limits.caps[cap] for cap in self.crossing}
+        over_quota = [load - quota for load, quota in zip(at.used, limits.quotas, strict=True)]
         slopes = [slope for cap, slope in over.items() if slope > 0 or multipliers[cap] > 0]
         slopes += [slope for slope, price in zip(over_quota, of_quotas, strict=True) if slope > 0 or price > 0]
         norm = sum(slope * slope for slope in slopes)
         if norm <= limits.tolerance**2:
             return None
-        step = (self.value + abs(self.value) * distance - value) / norm
+        step = (self.value + abs(self.value) * distance - at.value) / norm
         return (
             {cap: max(0.0, multipliers[cap] + step * slope) for cap, slope in over.items()},
             [max(0.0, price + step * slope) for price, slope in zip(of_quotas, over_quota, strict=True)],
         )
 
-    def priced(
-        self, multipliers: Mapping[int, float], of_quotas: Sequence[float]
-    ) -> tuple[float, Prices, list[float], list[float]]:
-        """The nested problem at these multipliers: its value, its prices, and the load of every cap and quota."""
+    def priced(self, multipliers: Mapping[int, float], of_quotas: Sequence[float]) -> "_Priced":
+        """The nested problem at these multipliers."""
         while True:
-            answer, last = self._greedy(multipliers, of_quotas)
+            answer = self._greedy(multipliers, of_quotas)
             beyond = self.reach >= len(self.order)
-            if beyond or last <= self.limits.units[self.order[self.reach]]:
+            if beyond or answer.last <= self.limits.units[self.order[self.reach]]:
                 return answer
             self.reach = min(len(self.order), 2 * self.reach)
 
-    def _greedy(
-        self, multipliers: Mapping[int, float], of_quotas: Sequence[float]
-    ) -> tuple[tuple[float, Prices, list[float], list[float]], float]:
+    def _greedy(self, multipliers: Mapping[int, float], of_quotas: Sequence[float]) -> "_Priced":
         limits = self.limits
         units, az, shared = limits.units, self.az, limits.shared
         asked = {}
@@ -293,14 +302,12 @@ class _Search:
             value += short * last
         value -= sum(price * limits.caps[cap] for cap, price in multipliers.items())
         value -= sum(price * quota for price, quota in zip(of_quotas, limits.quotas, strict=True))
-        return (value, self._prices(last, full, multipliers, of_quotas), loads, used), last
+        return _Priced(value, last, full, loads, used, multipliers, of_quotas)
 
-    def _prices(
-        self, last: float, full: Mapping[int, float], multipliers: Mapping[int, float], of_quotas: Sequence[float]
-    ) -> Prices:
+    def _prices(self, at: "_Priced") -> Prices:
         """The multipliers of the nested caps: by how much the last unit bought in each undercuts that of its parent."""
-        limits = self.limits
-        caps = {limits.names[cap]: price for cap, price in multipliers.items() if price > 0}
+        limits, last, full = self.limits, at.last, at.full
+        caps = {limits.names[cap]: price for cap, price in at.multipliers.items() if price > 0}
         within: dict[int, float] = {}
         for of_one in self.nested:
             asked = last
@@ -310,5 +317,5 @@ class _Search:
                     if asked > within[cap]:
                         caps[limits.names[cap]] = asked - within[cap]
                 asked = within[cap]
-        quotas = {name: price for name, price in zip(limits.quota_names, of_quotas, strict=True) if price > 0}
+        quotas = {name: price for name, price in zip(limits.quota_names, at.of_quotas, strict=True) if price > 0}
         return Prices(last, caps, quotas)

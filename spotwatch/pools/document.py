@@ -82,6 +82,7 @@ def _asked(demand: Demand) -> dict[str, Any]:
         "least_pools": demand.least_pools,
         "least_effective_pools": demand.least_effective_pools,
         "slack": demand.slack,
+        "unevenness": demand.unevenness,
         "loss_usd_per_vcpu": demand.loss_usd_per_vcpu,
         "strict": demand.strict,
     }

@@ -4,16 +4,30 @@ All figures are drawn by the template from numbers (`spotwatch.pools.charts`); e
 here makes markup. A Content-Security-Policy in the file forbids whatever is not in it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from spotwatch import __version__
 from spotwatch.core.capacity import Group
 from spotwatch.pools.charts import frontier_chart, heat_map, loss_bars
-from spotwatch.pools.demand import Demand, Mode, Selection, Weights
-from spotwatch.pools.plan import Plan, Relaxed
-from spotwatch.pools.relaxation import EFFECTIVE_POOLS, POOLS
+from spotwatch.pools.demand import Demand, Selection, Weights
+from spotwatch.pools.plan import Plan
+from spotwatch.pools.report_asked import asked, gave_way
+from spotwatch.pools.report_words import (
+    NAMES,
+    all_of,
+    any_of,
+    axis,
+    cell,
+    counted,
+    number,
+    percent,
+    position,
+    signed,
+    unit,
+    usd,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -22,17 +36,6 @@ _TEMPLATE: Final = "html_report.html.j2"
 
 HOURS_PER_MONTH: Final = 730
 """As AWS counts a month in its price lists and calculators."""
-
-_LEAST_USD: Final = 0.0001
-"""Less is not written as 0."""
-
-_NAMES: Final = {
-    Group.POOL: "pool",
-    Group.TYPE: "instance type",
-    Group.FAMILY: "family",
-    Group.GENERATION: "generation",
-    Group.AZ: "AZ",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +84,10 @@ def render(plan: Plan, frontier: Sequence[tuple[float, float]] = ()) -> str:
         worst=[_worst(plan, group) for group in Group],
         heat=heat_map(plan),
         losses=[loss_bars(plan, group) for group in Group],
-        names=_NAMES,
+        names=NAMES,
         chart=frontier_chart(frontier, None if cost is None else (worst, cost), plan.lower_bound_usd_per_hour),
-        asked=_asked(plan),
-        relaxed=[_relaxed(relaxed) for relaxed in plan.relaxed],
+        asked=asked(plan),
+        relaxed=[gave_way(relaxed) for relaxed in plan.relaxed],
         missing=_missing(plan),
         estimated=_estimated(plan),
         scored=any(planned.pool.placement_score is not None for planned in plan.pools),
@@ -106,58 +109,13 @@ def _environment() -> "Environment":
             "usd": usd,
             "percent": percent,
             "number": number,
-            "signed": _signed,
-            "cell": _cell,
-            "px": _drawn,
-            "axis": _axis,
+            "signed": signed,
+            "cell": cell,
+            "px": position,
+            "axis": axis,
         }
     )
     return environment
-
-
-def usd(amount: float) -> str:
-    """An amount in USD without its sign of currency: cents, or four decimals below 1, none above 10,000."""
-    if 0 < amount < _LEAST_USD:
-        return f"<{_LEAST_USD}"
-    decimals = 4 if abs(amount) < 1 else 2 if abs(amount) < 10_000 else 0
-    return f"{amount:,.{decimals}f}"
-
-
-def percent(share: float, decimals: int = 1) -> str:
-    """A share as a percentage, with a narrow space that does not break."""
-    return f"{100 * share:,.{decimals}f}\N{NARROW NO-BREAK SPACE}%"
-
-
-def number(amount: float) -> str:
-    """A count or a number of units: thousands apart, one decimal where it is not whole."""
-    return f"{amount:,.1f}".removesuffix(".0")
-
-
-def _signed(amount: float) -> str:
-    """A difference in USD."""
-    cents = round(amount, 2)
-    sign = "+" if cents > 0 else "\N{MINUS SIGN}" if cents < 0 else "\N{PLUS-MINUS SIGN}"
-    return f"{sign}{abs(cents):,.2f}"
-
-
-def _cell(share: float) -> str:
-    """A share in percent, short; what is there is not written as nothing."""
-    return f"{100 * share:.1f}" if share >= 0.0005 else "<0.1"
-
-
-def _drawn(position: float) -> str:
-    """A position in a figure."""
-    return f"{position:.2f}"
-
-
-def _axis(value: float) -> str:
-    """A round number at an axis."""
-    return f"{value:,.10g}"
-
-
-def unit(demand: Demand) -> str:
-    """What a unit of capacity is called."""
-    return "vCPU" if demand.weights is Weights.VCPUS else "units"
 
 
 def _title(demand: Demand) -> str:
@@ -167,22 +125,10 @@ def _title(demand: Demand) -> str:
 def _kinds(selection: Selection) -> str:
     """The instance types that were asked for, in a few words."""
     if selection.families:
-        return _counted("family", "families", selection.families)
+        return counted("family", "families", selection.families)
     if selection.classes:
-        return _counted("class", "classes", selection.classes)
-    return f"types like {_or(selection.allow)}" if selection.allow else "any class"
-
-
-def _counted(one: str, many: str, words: Sequence[str]) -> str:
-    return f"{one if len(words) == 1 else many} {_and(words)}"
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
-
-
-def _or(words: Sequence[str]) -> str:
-    return " or ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+        return counted("class", "classes", selection.classes)
+    return f"types like {any_of(selection.allow)}" if selection.allow else "any class"
 
 
 def _summary(plan: Plan) -> str:
@@ -193,10 +139,10 @@ def _summary(plan: Plan) -> str:
     price = f"for {guess}{usd(cost)} USD an hour" if cost is not None else "at a cost that is not known"
     if cost is not None and full and cost <= full:
         price += f", {percent(1 - cost / full, 0)} less than on demand"
-    lost = [f"{percent(plan.worst_loss(group))} with any one {_NAMES[group]}" for group in Group]
+    lost = [f"{percent(plan.worst_loss(group))} with any one {NAMES[group]}" for group in Group]
     return (
         f"{number(instances)} instances in {len(plan.pools)} Spot capacity pools, {price}. "
-        f"At most lost at once: {_and(lost)}."
+        f"At most lost at once: {all_of(lost)}."
     )
 
 
@@ -294,7 +240,7 @@ def _worst(plan: Plan, group: Group) -> Worst:
     key, share = next(iter(plan.shares(group).items()))
     cap = plan.caps.get(group)
     return Worst(
-        _NAMES[group],
+        NAMES[group],
         key,
         share,
         share * plan.capacity,
@@ -303,98 +249,6 @@ def _worst(plan: Plan, group: Group) -> Worst:
         100 * share,
         None if cap is None else 100 * cap,
     )
-
-
-def _asked(plan: Plan) -> list[tuple[str, str]]:
-    """What was asked for, as pairs of what it is and how much or which."""
-    demand = plan.demand
-    chosen = demand.selection
-    asked_caps = _shares(demand.caps.items(), "at most")
-    rows = [
-        ("Region", demand.region),
-        ("Capacity", _asked_capacity(demand)),
-        ("Instance types", _selected(chosen)),
-        ("AZs", _and(chosen.az_ids) or "all of the region"),
-        ("Spread", f"at least {demand.least_pools} pools, effectively {number(demand.least_effective_pools)}"),
-        ("Caps", f"{asked_caps}; the defaults for the others" if asked_caps else "the defaults"),
-        ("What is left after a loss", _shares(demand.survive.items(), "at least", "without any one")),
-        ("Slack", f"at most {percent(demand.slack)} more than asked for, as instances are whole"),
-        ("Price of a loss", _price_of_loss(plan)),
-        ("Mode", _MODES[demand.mode]),
-        ("Caps that cannot hold", "refuse" if demand.strict else "give way, and it is said"),
-    ]
-    return [(what, said) for what, said in rows if said]
-
-
-_MODES: Final = {
-    Mode.FREE: "free shares: any number of instances in any pool",
-    Mode.ALIGNED: "aligned: the same capacity in every pool, as one EC2 Fleet holds it",
-}
-
-
-def _asked_capacity(demand: Demand) -> str:
-    said = f"{number(demand.capacity)} {unit(demand)}"
-    if demand.weights is Weights.PERFORMANCE:
-        said += " (vCPU times the factor of the family)"
-    if demand.on_demand_capacity:
-        said += f", {number(demand.on_demand_capacity)} of it on demand"
-    return said
-
-
-def _price_of_loss(plan: Plan) -> str:
-    said = f"the interruption of one vCPU is taken to cost {plan.demand.loss_usd_per_vcpu:g} USD"
-    if plan.objective is not None:
-        said += f", with which the plan comes to {usd(plan.objective)} USD/h"
-    if plan.objective_lower_bound is not None:
-        said += f"; proven: none within these caps comes to less than {usd(plan.objective_lower_bound)}"
-    return said
-
-
-def _shares(shares: Iterable[tuple[Group, float]], least_or_most: str, of: str = "in one") -> str:
-    return "; ".join(f"{least_or_most} {percent(share)} {of} {_NAMES[group]}" for group, share in shares)
-
-
-def _selected(chosen: Selection) -> str:
-    """The selection in words. What is no candidate unless asked for is named only where it was."""
-    lists: tuple[tuple[str, Sequence[object]], ...] = (
-        ("class", chosen.classes),
-        ("family", chosen.families),
-        ("generation", chosen.generations),
-        ("size", chosen.sizes),
-        ("architecture", chosen.architectures),
-        ("hypervisor", chosen.hypervisors),
-        ("like", chosen.allow),
-        ("not like", chosen.deny),
-    )
-    words = [f"{what} {_or([str(each) for each in named])}" for what, named in lists if named]
-    words.append(f"{chosen.least_vcpus} to {chosen.most_vcpus} vCPU each")
-    words.extend(_memory(chosen))
-    if chosen.local_disk is not None:
-        words.append("with local disks" if chosen.local_disk else "without local disks")
-    extras = ("burstable", "bare_metal", "flex", "accelerators")
-    words.extend(f"{extra.replace('_', ' ')} too" for extra in extras if getattr(chosen, extra))
-    return "; ".join(words)
-
-
-def _memory(chosen: Selection) -> Iterable[str]:
-    if chosen.least_gib_per_vcpu is not None:
-        yield f"at least {chosen.least_gib_per_vcpu:g} GiB for each vCPU"
-    if chosen.most_gib_per_vcpu is not None:
-        yield f"at most {chosen.most_gib_per_vcpu:g} GiB for each vCPU"
-
-
-def _relaxed(relaxed: Relaxed) -> tuple[str, str, str, str]:
-    """What, asked, granted, reason; shares as percentages, numbers of pools as numbers."""
-    counts = relaxed.what in (POOLS, EFFECTIVE_POOLS)
-    written: Callable[[float], str] = number if counts else percent
-    return _RELAXED.get(relaxed.what, relaxed.what), written(relaxed.asked), written(relaxed.granted), relaxed.reason
-
-
-_RELAXED: Final = {
-    **{str(group): f"cap of one {name}" for group, name in _NAMES.items()},
-    POOLS: "number of pools",
-    EFFECTIVE_POOLS: "effective number of pools",
-}
 
 
 def _missing(plan: Plan) -> dict[str, int]:

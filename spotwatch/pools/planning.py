@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil, log
 from typing import Final
 
 from spotwatch.core.capacity import Group, Market, Pool
 from spotwatch.core.errors import PlanInfeasible, UsageError
-from spotwatch.pools import caps, performance
-from spotwatch.pools.aligned import alignable, solve_aligned
+from spotwatch.pools import caps, performance, replacement
+from spotwatch.pools.aligned import MOST_UNEVENNESS, alignable, solve_aligned
 from spotwatch.pools.bound import Bound, lower_bound
 from spotwatch.pools.change import Existing, solve_change
 from spotwatch.pools.demand import Demand, Mode, Weights
@@ -77,24 +78,26 @@ def plan(
     facts = _facts(demand, candidates, factors or {})
     asked = _problem(demand, facts.candidates, market)
     aligned = demand.mode is Mode.ALIGNED
-    relaxation = relax(replace(asked, survive={}), alignable if aligned else feasible)
+    possible = partial(alignable, unevenness=demand.unevenness) if aligned else feasible
+    relaxation = relax(replace(asked, survive={}), possible)
     if demand.strict:
         refuse_relaxed(relaxation)
     within = replace(relaxation.problem, survive=asked.survive)
     problem = with_reserve(within)
     solution = _solution(demand, problem, existing)
     bounds = _bounds(within, problem.demand) if facts.priced else None
+    pools = _pools(problem, solution)
     return Plan(
         demand=demand,
-        pools=_pools(problem, solution),
-        objective=_total(problem, solution) if facts.priced else None,
+        pools=pools,
+        objective=solution.objective(problem) if facts.priced else None,
         lower_bound_usd_per_hour=bounds.cost if bounds else None,
         objective_lower_bound=bounds.objective.value if bounds else None,
         caps=dict(problem.caps),
         cap_prices=_cap_prices(problem, bounds.objective) if bounds else (),
         relaxed=relaxation.relaxed,
         sources=market.sources,
-        notes=(*facts.notes, *_notes(asked, problem, existing)),
+        notes=(*facts.notes, *_notes(asked, problem, existing), *(replacement.notes(pools) if aligned else ())),
     )
 
 
@@ -146,8 +149,7 @@ def _point(problem: Problem) -> tuple[float, float] | None:
         return None
     pools = _pools(problem, found)
     total = sum(pool.capacity for pool in pools)
-    cost = sum(count * each.cost for count, each in zip(found.counts, problem.candidates, strict=True))
-    return round(pools[0].capacity / total, 6), cost
+    return round(pools[0].capacity / total, 6), found.cost(problem)
 
 
 def _check(demand: Demand) -> None:
@@ -163,6 +165,11 @@ def _check(demand: Demand) -> None:
         raise UsageError("a plan has at least one pool", hint="ask for 1 pool or more")
     if not 0 <= demand.slack <= 1:
         raise UsageError(f"a slack of {demand.slack:g} is no share from 0 to 1", hint="write 2% or 0.02")
+    if not 0 <= demand.unevenness <= MOST_UNEVENNESS:
+        raise UsageError(
+            f"an unevenness of {demand.unevenness:g} is no share from 0 to {MOST_UNEVENNESS:g}",
+            hint="write 10%; beyond 30% one pool would be two",
+        )
     if demand.loss_usd_per_vcpu < 0:
         raise UsageError("the loss of a vCPU cannot earn anything", hint="give 0 USD or more")
     for kind, share in demand.survive.items():
@@ -251,7 +258,7 @@ def _solution(demand: Demand, problem: Problem, existing: Existing | None) -> So
             raise UsageError(
                 "equal shares cannot be reached by a small change from what runs", hint="plan free shares (mode free)"
             )
-        return solve_aligned(problem)
+        return solve_aligned(problem, demand.unevenness)
     return solve_change(problem, existing) if existing else solve(problem)
 
 
@@ -262,10 +269,6 @@ def _pools(problem: Problem, solution: Solution) -> tuple[PlannedPool, ...]:
         if count
     ]
     return tuple(sorted(planned, key=lambda each: (-each.capacity, each.pool.type.name, each.pool.az_id)))
-
-
-def _total(problem: Problem, solution: Solution) -> float:
-    return sum(count * each.objective for count, each in zip(solution.counts, problem.candidates, strict=True))
 
 
 def _bounds(within: Problem, likely: float) -> _Bounds:

@@ -23,12 +23,19 @@ class Candidate:
         weight: units of capacity of one instance.
         cost: USD an hour of one instance; without prices 0, and `objective` spreads alone.
         objective: what the solver pays for one instance: its cost, and the expected loss by interruptions.
+        instances: so many of the pool that can only be taken together count as one.
     """
 
     pool: Pool
     weight: float
     cost: float
     objective: float
+    instances: int = 1
+
+    @property
+    def vcpus(self) -> int:
+        """Of one: what a quota counts."""
+        return self.instances * self.pool.type.vcpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +57,11 @@ class Solution:
     """How many instances of each candidate, in the order of the problem's candidates."""
 
     counts: tuple[int, ...]
+
+    def objective(self, problem: Problem) -> float:
+        """What the problem minimises."""
+        return sum(count * each.objective for count, each in zip(self.counts, problem.candidates, strict=True))
+
+    def cost(self, problem: Problem) -> float:
+        """USD an hour."""
+        return sum(count * each.cost for count, each in zip(self.counts, problem.candidates, strict=True))

@@ -12,6 +12,7 @@ from typing import Final
 
 from spotwatch.core.capacity import Group
 from spotwatch.core.errors import PlanInfeasible
+from spotwatch.core.quantity import format_share
 from spotwatch.pools.plan import Relaxed
 from spotwatch.pools.problem import Problem
 from spotwatch.pools.quota import quota_class
@@ -71,11 +72,21 @@ def refuse_relaxed(relaxation: Relaxation) -> None:
         PlanInfeasible: something was relaxed; it says what, and how far.
     """
     if relaxation.relaxed:
-        needed = ", ".join(f"{each.what} {each.granted:g} instead of {each.asked:g}" for each in relaxation.relaxed)
+        figures = [(each.what, *figures_of(each)) for each in relaxation.relaxed]
+        needed = ", ".join(f"{what} {granted} instead of {asked}" for what, asked, granted in figures)
         raise PlanInfeasible(
             f"the caps cannot all hold; it would take {needed}",
             hint="ask for that, allow more instance types or AZs, or let caps give way (without --strict)",
         )
+
+
+def figures_of(relaxed: Relaxed) -> tuple[str, str]:
+    """What was asked for and what was granted, as people write them."""
+    is_share = relaxed.what in (*Group, SLACK)
+    asked, granted = (
+        format_share(figure) if is_share else f"{figure:.4g}" for figure in (relaxed.asked, relaxed.granted)
+    )
+    return asked, granted
 
 
 def refuse_impossible(problem: Problem) -> None:
@@ -89,7 +100,7 @@ def refuse_impossible(problem: Problem) -> None:
     smallest = min(candidate.weight for candidate in problem.candidates)
     if problem.demand < smallest:
         raise PlanInfeasible(
-            f"{problem.demand:g} units are less than the smallest instance has ({smallest:g})",
+            f"{problem.demand:g} is less than the smallest instance has ({smallest:g})",
             hint="ask for more, or allow smaller instances",
         )
     _refuse_quotas(problem)
@@ -103,7 +114,7 @@ def _refuse_quotas(problem: Problem) -> None:
         name = quota_class(candidate.pool.type.parts)
         if name not in problem.quotas:
             return
-        dense[name] = max(dense.get(name, 0.0), candidate.weight / candidate.pool.type.vcpus)
+        dense[name] = max(dense.get(name, 0.0), candidate.weight / candidate.vcpus)
     most = sum(problem.quotas[name] * units for name, units in dense.items())
     if most < problem.demand * (1 - 1e-9):
         named = ", ".join(f"{name}: {problem.quotas[name]:g}" for name in sorted(dense))

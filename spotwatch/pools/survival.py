@@ -30,15 +30,33 @@ def with_reserve(problem: Problem) -> Problem:
     """
     if not problem.survive:
         return problem
-    tried = [bought(problem, amount) for amount in _amounts(problem)]
-    priced = [(price, each) for each in tried if (price := _price(each)) is not None]
-    if not priced:
+    best: Problem | None = None
+    best_price = float("inf")
+    for bound, each in _by_bound(problem):
+        if bound >= best_price:
+            break
+        price = _price(each)
+        if price is not None and price < best_price:
+            best, best_price = each, price
+    if best is None:
         named = ", ".join(f"{share:.0%} without any one {kind}" for kind, share in problem.survive.items())
         raise PlanInfeasible(
             f"no plan within the caps and quotas leaves {named}",
             hint="ask to survive less, allow more instance types or AZs, or raise the quota",
         )
-    return min(priced, key=lambda item: item[0])[1]
+    return best
+
+
+def _by_bound(problem: Problem) -> list[tuple[float, Problem]]:
+    """The amounts, those first below which a plan may be the cheapest: most need not be planned at all."""
+    found: list[tuple[float, Problem]] = []
+    prices: Prices | None = None
+    for amount in _amounts(problem):
+        each = bought(problem, amount)
+        bound = lower_bound(each, start=prices)
+        prices = bound.prices
+        found.append((bound.value, each))
+    return sorted(found, key=lambda item: item[0])
 
 
 def bought(problem: Problem, amount: float) -> Problem:
@@ -88,6 +106,4 @@ def _amounts(problem: Problem) -> list[float]:
 
 def _price(problem: Problem) -> float | None:
     found = find(problem, effort=0)
-    if found is None:
-        return None
-    return sum(count * each.objective for count, each in zip(found.counts, problem.candidates, strict=True))
+    return None if found is None else found.objective(problem)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from werkzeug import Response
 
@@ -100,3 +101,66 @@ def quotas_denied() -> Response:
         "servicequotas:ListAWSDefaultServiceQuotas because no identity-based policy allows it",
     }
     return Response(json.dumps(document), 400, content_type="application/x-amz-json-1.1")
+
+
+def product(
+    instance_type: str, usd: str | None, *, region: str = "us-east-1", unit: str = "Hrs", **attributes: str
+) -> dict[str, Any]:
+    """An instance type as the Price List has it, with a reservation's terms; `usd` None: not to be had on demand."""
+    sku, offer = f"SKU{instance_type.upper()}", "JRTCKXETXF"
+    dimension = {
+        "unit": unit,
+        "endRange": "Inf",
+        "description": f"${usd} per On Demand Linux {instance_type} Instance Hour",
+        "appliesTo": [],
+        "rateCode": f"{sku}.{offer}.6YS6EN2CT7",
+        "beginRange": "0",
+        "pricePerUnit": {"USD": usd},
+    }
+    term = {"sku": sku, "effectiveDate": "2026-11-01T00:00:00Z", "offerTermCode": offer, "termAttributes": {}}
+    on_demand = {f"{sku}.{offer}": {"priceDimensions": {dimension["rateCode"]: dimension}, **term}}
+    reserved = {
+        "priceDimensions": {f"{sku}.NQ3QZPMQV9.6YS6EN2CT7": {"unit": "Hrs", "pricePerUnit": {"USD": "0.0100000000"}}},
+        "termAttributes": {"LeaseContractLength": "3yr", "OfferingClass": "standard", "PurchaseOption": "No Upfront"},
+    }
+    return {
+        "product": {
+            "productFamily": "Compute Instance",
+            "attributes": {
+                "regionCode": region,
+                "servicecode": "AmazonEC2",
+                "instanceType": instance_type,
+                "operatingSystem": "Linux",
+                "preInstalledSw": "NA",
+                "tenancy": "Shared",
+                "capacitystatus": "Used",
+                "marketoption": "OnDemand",
+                "licenseModel": "No License required",
+                "usagetype": f"BoxUsage:{instance_type}",
+                "operation": "RunInstances",
+                **attributes,
+            },
+            "sku": sku,
+        },
+        "serviceCode": "AmazonEC2",
+        "terms": {**({} if usd is None else {"OnDemand": on_demand}), "Reserved": {f"{sku}.NQ3QZPMQV9": reserved}},
+        "version": "20261101000000",
+        "publicationDate": "2026-11-01T00:00:00Z",
+    }
+
+
+def price_list(*told: dict[str, Any], token: str = "") -> Response:
+    """A page of products, each a text of JSON, as AWS has it."""
+    page = {"FormatVersion": "aws_v1", "PriceList": [json.dumps(one) for one in told]}
+    body = {**page, "NextToken": token} if token else page
+    return Response(json.dumps(body), 200, content_type="application/x-amz-json-1.1")
+
+
+def price_list_denied() -> Response:
+    """As the Price List refuses a user without the permission."""
+    text = (
+        "User: arn:aws:iam::123456789012:user/planner is not authorized to perform: pricing:GetProducts because no "
+        "identity-based policy allows the pricing:GetProducts action"
+    )
+    body = {"__type": "AccessDeniedException", "Message": text}
+    return Response(json.dumps(body), 400, content_type="application/x-amz-json-1.1")

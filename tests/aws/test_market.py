@@ -8,12 +8,22 @@ from typing import Any
 import pytest
 from werkzeug import Response
 
-from spotwatch.aws.market import ScoreRequest, live_market
+from spotwatch.aws.market import PRICE_LIST_PATIENCE, ScoreRequest, live_market
 from spotwatch.aws.session import Session
 from spotwatch.core.capacity import Market, Source
 from spotwatch.core.errors import AwsDenied, AwsError, AwsNotFound, AwsUnreachable, UsageError
 from spotwatch.host.cache import Cache
-from tests.aws.answers import change, history, quotas, quotas_denied, scores, zones
+from tests.aws.answers import (
+    change,
+    history,
+    price_list,
+    price_list_denied,
+    product,
+    quotas,
+    quotas_denied,
+    scores,
+    zones,
+)
 from tests.aws.conftest import ScriptedAws, VirtualClock, refusal, throttled, unauthorized, xml
 from tests.aws.test_ec2_readers import THREE, types_page
 from tests.aws.test_spot_advisor import fed
@@ -60,6 +70,7 @@ def ask(aws: ScriptedAws, make_session: Callable[..., Session], tmp_path: Path) 
     aws.lay("ListAWSDefaultServiceQuotas", quotas({}))
     aws.lay("ListServiceQuotas", quotas({"All Standard (A, C) Spot Instance Requests": 640.0}))
     aws.lay("/feed.json", fed())
+    aws.lay("GetProducts", price_list(product("c6i.2xlarge", "0.3400000000"), product("x9.large", "9.0000000000")))
     return Asked(make_session, tmp_path / "cache", aws.url.rstrip("/") + "/feed.json")
 
 
@@ -73,6 +84,7 @@ def test_a_market_has_everything_that_was_asked_for_each_with_its_source(ask: As
     assert set(market.types) == {"c6i.2xlarge", "m6i.2xlarge"}
     assert market.offerings == {"c6i.2xlarge": ("use1-az1", "use1-az2")}
     assert market.spot_prices == {("use1-az1", "c6i.2xlarge"): pytest.approx(0.12)}
+    assert market.on_demand_prices == {"c6i.2xlarge": 0.34}
     assert market.quotas == {"standard": 640.0}
     assert market.placement_scores == {"use1-az1": 9}
     assert market.interruptions == {"c6i.large": 0.025, "m6i.large": 0.3}
@@ -85,11 +97,12 @@ def test_a_market_has_everything_that_was_asked_for_each_with_its_source(ask: As
         Source("Spot quotas", "Service Quotas ListServiceQuotas", NOON.date()),
         Source("placement scores", "EC2 GetSpotPlacementScores", NOON.date(), "of 1000 vCPU in one AZ, with 3 types"),
         Source("interruption bands", ask.feed, date(2026, 11, 21)),
+        Source("on-demand prices", "Price List GetProducts", NOON.date(), "Linux, shared tenancy"),
     )
 
 
 def test_what_was_not_asked_for_is_not_asked(ask: Asked, aws: ScriptedAws) -> None:
-    market, notes = ask(advisor=None)
+    market, notes = ask(advisor=None, on_demand=False)
     assert notes == ()
     assert (market.quotas, market.placement_scores, market.interruptions) == ({}, {}, {})
     assert {call.operation for call in aws.calls} == {
@@ -119,10 +132,14 @@ def test_after_it_everything_is_asked_again_but_the_feed_only_whether_it_has_cha
     aws.lay("/feed.json", Response(status=304))
     ask.now += timedelta(days=1)
     again, _ = ask(**EVERYTHING)
-    assert len(aws.calls) == 8
+    assert len(aws.calls) == 9
     assert aws.called("/feed.json")[0].headers["If-None-Match"] == '"v1"'
     assert again.interruptions == first.interruptions
-    assert [source.date for source in again.sources] == [date(2026, 11, 23)] * 6 + [date(2026, 11, 21)]
+    assert [source.date for source in again.sources] == [
+        *[date(2026, 11, 23)] * 6,
+        date(2026, 11, 21),
+        date(2026, 11, 23),
+    ]
 
 
 CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
@@ -148,7 +165,7 @@ def test_another_account_is_told_nothing_of_the_first_one_s(
     aws.calls.clear()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAI44QH8DHBEXAMPLE")
     ask()
-    assert len(aws.calls) == 4  # the feed is public
+    assert len(aws.calls) == 5  # the feed is public
 
 
 def test_an_answer_on_disk_of_another_shape_is_asked_for_again_and_that_is_told(ask: Asked, aws: ScriptedAws) -> None:
@@ -159,8 +176,8 @@ def test_an_answer_on_disk_of_another_shape_is_asked_for_again_and_that_is_told(
     aws.calls.clear()
     again, notes = ask(**EVERYTHING)
     assert again == first
-    assert len(notes) == 6
-    assert len(aws.calls) == 8
+    assert len(notes) == 7
+    assert len(aws.calls) == 9
 
 
 def test_a_disk_that_cannot_be_written_costs_only_the_asking(ask: Asked) -> None:
@@ -168,7 +185,8 @@ def test_a_disk_that_cannot_be_written_costs_only_the_asking(ask: Asked) -> None
     market, notes = ask()
     assert market.spot_prices
     assert notes == ()
-    assert len(ask.remarks) == 11  # five could be neither read nor written, the feed twice not read
+    assert len(ask.remarks) == 6
+    assert len(set(ask.remarks)) == 1
 
 
 # ------------------------------------------------------------------------------------- what is necessary, or is not
@@ -211,6 +229,25 @@ def test_denied_quotas_are_a_note_that_names_the_iam_action(ask: Asked, aws: Scr
     assert "Spot quotas" not in {source.fact for source in market.sources}
 
 
+def test_denied_on_demand_prices_are_a_note_that_names_the_iam_action(ask: Asked, aws: ScriptedAws) -> None:
+    aws.lay("GetProducts", price_list_denied())
+    market, (note,) = ask()
+    assert market.on_demand_prices == {}
+    assert market.spot_prices
+    assert "no on-demand prices: " in note
+    assert "pricing:GetProducts" in note
+
+
+def test_a_price_list_that_stays_throttled_takes_half_a_minute_at_most(
+    ask: Asked, aws: ScriptedAws, clock: VirtualClock
+) -> None:
+    body = '{"__type": "ThrottlingException", "Message": "Rate exceeded"}'
+    aws.lay("GetProducts", Response(body, 400, content_type="application/x-amz-json-1.1"))
+    _, (note,) = ask()
+    assert "pricing:GetProducts" in note
+    assert sum(clock.sleeps) <= PRICE_LIST_PATIENCE
+
+
 def test_scores_that_aws_gives_no_more_are_a_note(ask: Asked, aws: ScriptedAws) -> None:
     aws.lay("GetSpotPlacementScores", refusal("MaxConfigLimitExceeded", "You have exceeded the maximum.", 400))
     market, notes = ask(scores=ScoreRequest(THREE, 1000))
@@ -240,7 +277,7 @@ def test_an_older_feed_is_used_where_no_newer_one_can_be_had_and_both_is_told(as
     aws.lay("/feed.json", Response(status=403))
     market, notes = ask()
     assert market.interruptions == {"c6i.large": 0.025, "m6i.large": 0.3}
-    assert market.sources[-1].date == date(2026, 11, 21)
+    assert market.sources[-2].date == date(2026, 11, 21)
     assert [note.startswith("no newer interruption bands: ") for note in notes] == [True]
 
 

@@ -12,7 +12,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from tests.aws import conftest as aws_fixtures
-from tests.aws.answers import change, history, quotas, quotas_denied, scores
+from tests.aws.answers import change, history, price_list, price_list_denied, product, quotas, quotas_denied, scores
 from tests.aws.conftest import ScriptedAws, refusal, throttled, unauthorized, xml
 from tests.cli.pools import REGION, Main, planned, pools_of, price_table
 
@@ -58,6 +58,8 @@ def aws(httpserver: HTTPServer, moto_url: str, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     httpserver.expect_request(re.compile(".*")).respond_with_handler(scripted.handle)
     scripted.lay(PRICES, history(*prices()))
+    types = sorted({name for _, name, _ in pools_of(REGION, "c")})
+    scripted.lay("GetProducts", price_list(*(product(name, "0.5") for name in types)))
     return scripted
 
 
@@ -88,6 +90,8 @@ def test_a_plan_of_what_aws_says_names_its_sources_and_the_account_s_azs(main: M
     assert 1000 <= document["vcpus"] <= 1020
     assert document["usd_per_hour"] >= document["lower_bound_usd_per_hour"]
     origins = {source["fact"]: source["origin"] for source in document["sources"]}
+    assert document["on_demand_usd_per_hour"] == 0.5 * document["instances"]
+    assert origins["on-demand prices"] == "Price List GetProducts"
     assert origins["Spot prices"] == "EC2 DescribeSpotPriceHistory"
     assert origins["instance types"] == "EC2 DescribeInstanceTypes"
     assert origins["interruption bands"] == str(advisor)
@@ -129,8 +133,11 @@ def test_quotas_are_kept_and_scores_are_shown(main: Main, aws: Aws, advisor: Pat
 def test_what_is_not_necessary_is_said_to_be_missing(main: Main, aws: Aws, advisor: Path) -> None:
     aws.lay("ListAWSDefaultServiceQuotas", quotas_denied())
     aws.lay("GetSpotPlacementScores", refusal("MaxConfigLimitExceeded", "Too many configurations.", 400))
+    aws.lay("GetProducts", price_list_denied())
     document = planned(main, *WANTED, "--advisor", advisor, "--quotas", "--scores")
     notes = " ".join(document["notes"])
+    assert document["on_demand_usd_per_hour"] is None
+    assert "pricing:GetProducts" in notes
     assert "servicequotas:ListAWSDefaultServiceQuotas" in notes
     assert "MaxConfigLimitExceeded" in notes
 
@@ -234,5 +241,5 @@ def test_a_place_where_nothing_can_be_kept_is_only_remarked(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "cache"))
     document = planned(main, *WANTED, "--advisor", advisor)
     assert document["vcpus"] >= 1000
-    assert any("is not kept" in note for note in document["notes"])
+    assert sum("answers are not kept in" in note for note in document["notes"]) == 1
     assert aws.called(PRICES)

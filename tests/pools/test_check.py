@@ -85,6 +85,29 @@ def test_diversified_loses_one_share_with_a_pool(tmp_path: Path) -> None:
     assert result.losses.unit == "units"
 
 
+@pytest.mark.parametrize(
+    ("target", "weights", "vcpus"),
+    [
+        (40, (2.0, 8.0), (10, 16)),  # 10 units each: 5 x 2 vCPU, and 2 x 8, rounded up; weights are vCPU
+        (40, (1.666667, 10.0), (12, 8)),  # 6 instances and 1: the weights of unequal pools of one aligned plan
+        (8, (1.0, 1.0), (4, 16)),  # instances count alike, whatever they hold
+    ],
+    ids=["vCPU", "shares", "instances"],
+)
+def test_diversified_is_compared_by_the_vcpu_of_the_instances_that_it_starts(
+    tmp_path: Path, target: int, weights: tuple[float, float], vcpus: tuple[int, int]
+) -> None:
+    """In each pool as many instances as its share of the target, over the weight, rounded up."""
+    request = ec2_fleet("diversified", target=target)
+    names = ("c6i.large", "c7i.2xlarge")
+    for override, place in zip(request["LaunchTemplateConfigs"][0]["Overrides"], (0, 0, 1, 1), strict=True):
+        override.update(InstanceType=names[place], WeightedCapacity=weights[place])
+    result = checked(tmp_path, request, facts=Facts({name: instance_type(name) for name in names}))
+    assert result.losses.unit == "vCPU"
+    assert worst(result)["pool"] == round(max(vcpus) / sum(vcpus) / 2, 4)
+    assert worst(result)["type"] == round(max(vcpus) / sum(vcpus), 4)
+
+
 def test_capacity_optimized_can_lose_everything_with_one_pool(tmp_path: Path) -> None:
     result = checked(tmp_path, ec2_fleet("price-capacity-optimized"))
     assert set(worst(result).values()) == {1.0}

@@ -18,9 +18,10 @@ from spotwatch.pools.candidates import candidates
 from spotwatch.pools.charts import LEVELS, frontier_chart, heat_map, loss_bars
 from spotwatch.pools.demand import Demand, Selection, Weights
 from spotwatch.pools.files import market
-from spotwatch.pools.html_report import percent, render, usd
+from spotwatch.pools.html_report import render
 from spotwatch.pools.plan import CapPrice, Plan, PlannedPool, Relaxed
 from spotwatch.pools.planning import frontier, plan
+from spotwatch.pools.report_words import percent, usd
 from tests.pools.chromium import EXECUTABLE, Page, chromium
 from tests.pools.data import DATA, needs_data
 from tests.pools.plans import SIZES, free_plan, instance_type, performance_plan, plan_of

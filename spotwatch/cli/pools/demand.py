@@ -104,7 +104,14 @@ def _add_reckoning(parser: ArgumentParser) -> None:
         "--mode",
         choices=list(Mode),
         default=Mode.FREE,
-        help="free: any number anywhere; aligned: the same capacity in each pool, which one EC2 Fleet can hold",
+        help="free: any number anywhere; aligned: about the same capacity in each pool, which one EC2 Fleet can hold",
+    )
+    group.add_argument(
+        "--unevenness",
+        type=share,
+        default=_DEFAULTS.unevenness,
+        metavar="SHARE",
+        help="with --mode aligned: less than the mean that a pool may hold (default: 20%%; 0%%: all alike)",
     )
     group.add_argument(
         "--weights",
@@ -155,6 +162,7 @@ def demand(arguments: Namespace) -> Demand:
         survive=dict(arguments.survive),
         on_demand_capacity=arguments.on_demand,
         mode=Mode(arguments.mode),
+        unevenness=arguments.unevenness,
         weights=Weights(arguments.weights),
         strict=arguments.strict,
     )

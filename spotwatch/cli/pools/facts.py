@@ -33,7 +33,7 @@ DEFAULT_AGE: Final = 6 * 3600.0
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare them."""
     group = parser.add_argument_group("where the facts come from", "a file is stronger than AWS's answer")
-    group.add_argument("--live", action="store_true", help="ask AWS: types, offerings, Spot prices, interruption bands")
+    group.add_argument("--live", action="store_true", help="ask AWS: types, offerings, prices, interruption bands")
     group.add_argument(
         "--catalog",
         type=Path,
@@ -184,7 +184,7 @@ def _live(arguments: Namespace, demand: Demand) -> tuple[Market, tuple[str, ...]
         quotas=arguments.quotas,
         advisor=None if arguments.advisor else FEED_URL,
     )
-    return found, (*notes, *remarks)
+    return found, tuple(dict.fromkeys((*notes, *remarks)))  # what is wrong with a folder is told by each answer
 
 
 def _session(region: str, patience: float) -> "Session":

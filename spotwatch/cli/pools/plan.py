@@ -20,11 +20,12 @@ from spotwatch.pools.age import warnings
 from spotwatch.pools.candidates import candidates
 from spotwatch.pools.change import Existing, steps
 from spotwatch.pools.comparison import safer
-from spotwatch.pools.demand import Demand, Mode, Weights
+from spotwatch.pools.demand import Demand, Weights
 from spotwatch.pools.document import Besides, document
 from spotwatch.pools.performance import factors as read_factors
 from spotwatch.pools.plan import Plan
 from spotwatch.pools.planning import frontier, plan
+from spotwatch.pools.relaxation import figures_of
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -67,8 +68,6 @@ class _Planned:
 
     def frontier(self) -> tuple[tuple[float, float], ...]:
         """What other caps of the pools cost; it is of free shares."""
-        if self.asked.mode is Mode.ALIGNED:
-            return ()
         return frontier(self.asked, self.pools, self.market, factors=self.factors)
 
 
@@ -118,7 +117,8 @@ def _besides(arguments: Namespace, planned: _Planned) -> Besides:
 
 
 def _relaxed(made: Plan) -> list[str]:
-    return [f"RELAXED {each.what} from {each.asked:g} to {each.granted:g}: {each.reason}" for each in made.relaxed]
+    figures = [(each, *figures_of(each)) for each in made.relaxed]
+    return [f"RELAXED {each.what} from {asked} to {granted}: {each.reason}" for each, asked, granted in figures]
 
 
 def _factors(arguments: Namespace, asked: Demand) -> Mapping[str, float] | None:

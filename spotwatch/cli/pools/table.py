@@ -14,10 +14,10 @@ from spotwatch.core.reading import printable
 from spotwatch.pools.addresses import Addresses
 from spotwatch.pools.change import Step
 from spotwatch.pools.comparison import Safer
-from spotwatch.pools.demand import Weights
+from spotwatch.pools.demand import Mode, Weights
 from spotwatch.pools.document import Besides
 from spotwatch.pools.plan import Plan, PlannedPool
-from spotwatch.pools.relaxation import SLACK
+from spotwatch.pools.relaxation import figures_of
 
 NO_FIGURE: Final = "–"
 """In the place of a figure that nobody has said."""
@@ -113,7 +113,7 @@ def _sums(plan: Plan) -> Iterator[str]:
     vcpus, instances = sum(pool.vcpus for pool in plan.pools), sum(pool.count for pool in plan.pools)
     units = "" if plan.demand.weights is Weights.VCPUS else f" ({plan.capacity:,.0f} units of performance)"
     yield (
-        f"{vcpus:,} vCPU{units} in {instances:,} instances of {len(plan.pools)} pools, "
+        f"{vcpus:,} vCPU{units} in {_counted(instances, 'instance')} of {_counted(len(plan.pools), 'pool')}, "
         f"effective number of pools {plan.effective_pools:.1f}"
     )
     if plan.demand.on_demand_capacity:
@@ -127,6 +127,10 @@ def _sums(plan: Plan) -> Iterator[str]:
         yield "no interruption bands of all types: how many are interrupted is not known"
     else:
         yield f"{interruptions:.1f} instances interrupted a day, as the advisor's bands have it"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _cost(plan: Plan) -> str:
@@ -153,10 +157,7 @@ def _losses(plan: Plan) -> Table:
 
 def _relaxed(plan: Plan) -> Iterator[str]:
     for relaxed in plan.relaxed:
-        is_share = relaxed.what in (*Group, SLACK)
-        asked, granted = (
-            format_share(figure) if is_share else f"{figure:.4g}" for figure in (relaxed.asked, relaxed.granted)
-        )
+        asked, granted = figures_of(relaxed)
         yield f"RELAXED {relaxed.what}: {asked} asked, {granted} granted; {relaxed.reason}"
 
 
@@ -173,13 +174,13 @@ def _frontier(plan: Plan, frontier: Sequence[tuple[float, float]]) -> Iterator[s
     usd = plan.usd_per_hour
     if not usd:
         return
-    worst = plan.worst_loss(Group.POOL)
+    worst, aligned = plan.worst_loss(Group.POOL), plan.demand.mode is Mode.ALIGNED
     tighter = [(share, cost) for share, cost in frontier if share < worst * (1 - _ALIKE) and cost > usd]
     wider = [(share, cost) for share, cost in frontier if share > worst * (1 + _ALIKE) and cost < usd]
     for what, points in (("safer", tighter[::-1][:MOST_POINTS]), ("cheaper", wider[:MOST_POINTS])):
         words = [f"{format_share(share)} for {cost:.2f} USD/h ({_more(cost / usd)})" for share, cost in points]
         if words:
-            yield f"{what}: the largest pool {', '.join(words)}"
+            yield f"{what}{' with free shares' if aligned else ''}: the largest pool {', '.join(words)}"
 
 
 def _more(ratio: float) -> str:

@@ -2,25 +2,32 @@
 
 An EC2 Fleet and a Spot Fleet with the strategy `diversified` give every pool the same share of the target and round it
 up to whole instances. So pools that hold the same capacity q can share one fleet with the target k x q, and get exactly
-the instances of the plan; pools of another capacity need another fleet. A quota-aligned plan is one fleet.
+the instances of the plan; pools of another capacity need another fleet. An aligned plan is one fleet: where its
+pools are not quite equal, q is their mean, and an instance of a pool that holds n has the weight q / n.
 
 Targets are whole numbers of units, weights are doubles. A fleet has at most 10,000 units and a region 100,000: where
 the plan's own units are more, all are divided by the same power of two, which floats divide without error. A target
 that is not whole is rounded down by less than one unit, and since no weight is less than one unit, the rounding up
-within each pool still comes to the planned number of instances.
+within each pool still comes to the planned number of instances. A weight q / n that is not whole is rounded up to a
+millionth: rounded down it could make n + 1 of n instances, as could the last digit of a division of floats.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from spotwatch.core.errors import UsageError
+from spotwatch.pools.demand import Mode
 from spotwatch.pools.limits.fleets import MOST_OVERRIDES, MOST_UNITS, MOST_UNITS_IN_REGION
 from spotwatch.pools.plan import Plan, PlannedPool
 
-_DIGITS = 6
+_DIGITS: Final = 6
 """Capacities that agree to so many decimals are equal; weights by performance are products of floats."""
+
+_FINEST: Final = 1_000_000
+"""Weights that are not the plan's own have so many parts of a unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +39,22 @@ class Share:
         spot: units of the Spot target, in the fleet's units.
         on_demand: units of the on-demand target.
         scale: how many units of the plan are one unit of the fleet.
+        quota: units of each pool where they are not those that it holds; else None.
     """
 
     pools: tuple[PlannedPool, ...]
     spot: int
     on_demand: int
     scale: int
+    quota: int | None = None
 
     def weight(self, pool: PlannedPool) -> float:
         """Units of the fleet that one instance of the pool has; whole numbers as such."""
-        return whole_if_possible(pool.weight / self.scale)
+        if self.quota is None:
+            return whole_if_possible(pool.weight / self.scale)
+        if self.quota % pool.count == 0:
+            return self.quota // pool.count
+        return (self.quota * _FINEST // pool.count + 1) / _FINEST
 
 
 def whole_if_possible(number: float) -> float:
@@ -61,13 +74,16 @@ def shares(plan: Plan) -> list[Share]:
     scale = _scale(plan, buckets)
     on_demand = math.ceil(plan.demand.on_demand_capacity / scale)
     spot = [share for bucket in buckets for share in _split(bucket, scale)]
-    if len(spot) == 1 and spot[0].spot + on_demand <= MOST_UNITS:
+    if len(spot) == 1 and spot[0].quota is None and spot[0].spot + on_demand <= MOST_UNITS:
         (only,) = spot
         return [Share(only.pools, only.spot, on_demand, scale)]
     return [*spot, *_on_demand(plan, on_demand, scale)]
 
 
 def _buckets(plan: Plan) -> list[list[PlannedPool]]:
+    """The pools that can share a fleet."""
+    if plan.demand.mode is Mode.ALIGNED:
+        return [list(plan.pools)]
     by_capacity: defaultdict[float, list[PlannedPool]] = defaultdict(list)
     for pool in plan.pools:
         by_capacity[round(pool.capacity, _DIGITS)].append(pool)
@@ -94,12 +110,15 @@ def _scale(plan: Plan, buckets: list[list[PlannedPool]]) -> int:
 
 
 def _split(bucket: list[PlannedPool], scale: int) -> Iterator[Share]:
-    capacity = bucket[0].capacity / scale
+    capacity = sum(pool.capacity for pool in bucket) / len(bucket) / scale
+    equal = len({round(pool.capacity, _DIGITS) for pool in bucket}) == 1
+    quota = None if equal else math.floor(capacity)  # rounded up, all together could be more than a fleet holds
     most = min(MOST_OVERRIDES, int(MOST_UNITS // capacity))
     fleets = math.ceil(len(bucket) / most)
     for index in range(fleets):
         pools = tuple(bucket[index::fleets])
-        yield Share(pools, math.floor(len(pools) * capacity + 10**-_DIGITS), 0, scale)
+        units = len(pools) * (capacity if quota is None else quota)
+        yield Share(pools, math.floor(units + 1 / _FINEST), 0, scale, quota)
 
 
 def _on_demand(plan: Plan, units: int, scale: int) -> Iterator[Share]:
@@ -116,8 +135,11 @@ def share_notes(dealt: list[Share], kind: str) -> list[str]:
         (only,) = spot
         notes.append(
             f"one {kind} holds the plan: diversified gives each of its {len(only.pools)} pools"
-            f" {1 / len(only.pools):.1%} of the Spot capacity; while a pool is empty, the others hold its share too"
+            f" {1 / len(only.pools):.1%} of the Spot {'capacity' if only.quota is None else 'units'}; while a pool is"
+            " empty, the others hold its share too"
         )
+        if only.quota is not None:
+            notes.append(f"weights are not vCPU: each is {only.quota} units / the number of instances that it makes")
     else:
         single = sum(len(share.pools) == 1 for share in spot)
         notes.append(
