@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-from botocore.loaders import create_loader
 from moto.server import ThreadedMotoServer
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
@@ -18,9 +17,6 @@ REGION = "us-east-1"
 PATIENCE = 60.0
 NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
 ACCOUNT_KEY = "AKIAIOSFODNN7EXAMPLE"
-
-LOADER = create_loader()
-"""Keeps botocore's models of the services for all tests; to read that of EC2 takes a tenth of a second."""
 
 
 class VirtualClock:
@@ -165,9 +161,7 @@ def moto(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def make_session(clock: VirtualClock) -> Callable[..., Session]:
     def make(region: str = REGION, **options: Any) -> Session:
-        made = Session(clock, until=clock.now() + PATIENCE, region=region, **options)
-        made._boto._session.register_component("data_loader", LOADER)
-        return made
+        return Session(clock, until=clock.now() + PATIENCE, region=region, **options)
 
     return make
 
