@@ -10,6 +10,8 @@ from spotwatch.core.errors import NotInTime
 from spotwatch.core.routing import Route, Rule
 from tests.addresses.rig import Rig
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_primary_interface_is_filled_before_one_is_added(rig: Rig) -> None:
     rig.start("m5.large")

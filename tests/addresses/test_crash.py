@@ -12,6 +12,8 @@ from spotwatch.addresses.application import Configure
 from spotwatch.addresses.plan import Wish
 from tests.addresses.rig import Crash, Points, Rig
 
+pytestmark = pytest.mark.slow
+
 COUNT = 12
 """Fills the primary interface of an m5.large and takes a second one."""
 
@@ -81,12 +83,10 @@ def test_an_end_at_some_points_changes_nothing_where_descriptions_lag_behind(rig
     assert sweep(rig, apply, 13, shown=5.0) >= 3
 
 
-@pytest.mark.slow
 def test_an_end_at_any_point_changes_nothing_where_descriptions_lag_behind(rig: Rig) -> None:
     assert sweep(rig, apply, 1, shown=5.0) >= 20
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("work", [apply, release], ids=["apply", "release"])
 def test_an_end_at_any_point_changes_nothing_in_the_end(rig: Rig, work: Any) -> None:
     assert sweep(rig, work, 1) >= 20

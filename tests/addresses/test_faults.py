@@ -12,6 +12,8 @@ from spotwatch.host.clock import Clock
 from spotwatch.simulate.strict_aws import Fault
 from tests.addresses.rig import Rig
 
+pytestmark = pytest.mark.slow
+
 CALLS = [
     "AssignPrivateIpAddresses",
     "AttachNetworkInterface",

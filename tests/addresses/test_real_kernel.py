@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import pytest
+
 from spotwatch.addresses.application import Configure
 from spotwatch.addresses.plan import Wish
 from spotwatch.core.routing import Change, Network
@@ -9,7 +11,7 @@ from spotwatch.host.netlink import Netlink
 from tests.addresses.rig import Rig
 from tests.host.veth import Vpc, ip, needs_namespaces, vpc
 
-pytestmark = needs_namespaces
+pytestmark = [pytest.mark.slow, *needs_namespaces]
 
 GATEWAY = "172.31.240.1"
 

@@ -7,6 +7,8 @@ from spotwatch.core.errors import AwsNotFound
 from spotwatch.core.target_group import Target
 from tests.balancers import Account
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def groups(account: Account) -> TargetGroups:

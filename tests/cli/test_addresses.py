@@ -21,6 +21,8 @@ from tests.addresses.rig import Rig
 from tests.cloud import ManualClock
 from tests.strict_network import StrictNetworkAws
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., tuple[int, str, str]]
 
 

@@ -23,7 +23,7 @@ from spotwatch.simulate.service import MetadataService
 from tests.cli.conftest import PATIENCE, Spotwatch
 from tests.daemon.process import DaemonProcess, from_now, hook, statuses
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.slow, pytest.mark.acceptance]
 
 Main = Callable[..., tuple[int, str, str]]
 Started = Callable[..., subprocess.Popen[str]]

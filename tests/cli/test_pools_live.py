@@ -16,6 +16,8 @@ from tests.aws.answers import change, history, price_list, price_list_denied, pr
 from tests.aws.conftest import ScriptedAws, refusal, throttled, unauthorized, xml
 from tests.cli.pools import REGION, Main, planned, pools_of, price_table
 
+pytestmark = pytest.mark.slow
+
 aws_environment = aws_fixtures.aws_environment
 moto_url = aws_fixtures.moto_url
 

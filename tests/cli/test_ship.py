@@ -27,6 +27,8 @@ from tests.ship import images
 from tests.ship.data import needs_data, shared, unpack_image
 from tests.ship.images import needs_images
 
+pytestmark = pytest.mark.slow
+
 Ship = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -305,7 +307,6 @@ class TestAnImage:
         assert manifest_of(target).volume == manifest_of(target).filesystem["uuid"] != ""
         assert "file system  ext4, its journal was replayed on an overlay (qemu)" in run.stdout
 
-    @pytest.mark.slow
     @pytest.mark.parametrize("kind", images.KINDS)
     @pytest.mark.parametrize(
         ("write", "code"),
@@ -357,7 +358,6 @@ def child_of(process: "subprocess.Popen[str]") -> int:
 
 
 @pytest.mark.root
-@pytest.mark.slow
 @needs_images
 @needs_data
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])

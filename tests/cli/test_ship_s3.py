@@ -10,6 +10,8 @@ from spotwatch.simulate.strict_aws import Fault
 from tests.cli.conftest import command_line, environment
 from tests.cloud import BUCKET, Cloud, cloud, manual_clock
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["cloud", "manual_clock"]
 
 URL = f"s3://{BUCKET}/logs/spot"

@@ -19,7 +19,7 @@ from spotwatch.host.processes import read_process
 from spotwatch.simulate.service import MetadataService
 from tests.cli.conftest import PATIENCE, Spotwatch, command_line, environment
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.slow, pytest.mark.acceptance]
 
 Main = Callable[..., tuple[int, str, str]]
 Started = Callable[..., subprocess.Popen[str]]

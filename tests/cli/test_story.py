@@ -17,6 +17,8 @@ from spotwatch.host.processes import read_process, read_processes
 from spotwatch.simulate import rehearsal
 from tests.cli.conftest import command_line, environment
 
+pytestmark = pytest.mark.slow
+
 Main = Callable[..., tuple[int, str, str]]
 Started = Callable[..., subprocess.Popen[str]]
 Performed = Callable[[str], subprocess.CompletedProcess[str]]
@@ -62,7 +64,6 @@ def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return told
 
 
-@pytest.mark.slow
 @pytest.mark.acceptance
 class TestStory:
     def test_no_line_is_lost_and_none_is_twice(self, performed: Performed) -> None:
@@ -151,7 +152,6 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
 MOMENTS = {"draining": "finish-requests starts", "dying": "daemon stopped", "shipping": "has survived its instance"}
 
 
-@pytest.mark.slow
 @pytest.mark.acceptance
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
 def test_ctrl_c_leaves_nothing_behind(started: Started, tmp_path: Path, moment: str) -> None:

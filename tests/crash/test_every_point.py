@@ -19,6 +19,8 @@ from tests.crash.invariants import complaints
 from tests.crash.lives import Crash, Death, Instance, Story
 from tests.crash.scenarios import SCENARIOS, STAGES, UPGRADE, Scenario
 
+pytestmark = pytest.mark.slow
+
 AT_ONCE = 6
 """Instances side by side: each waits most of its time, for hooks and polls."""
 
@@ -93,7 +95,6 @@ def test_a_drain_survives_death_at_some_points(
         print(told(scenario, stories, "deaths at some points"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_a_drain_survives_death_at_every_point(
     scenario: Scenario, trial: Trial, capsys: pytest.CaptureFixture[str]
@@ -105,7 +106,6 @@ def test_a_drain_survives_death_at_every_point(
         print(told(scenario, stories, "deaths at every point"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_a_drain_survives_a_second_death_at_every_point_of_the_second_life(
     scenario: Scenario, trial: Trial, capsys: pytest.CaptureFixture[str]

@@ -16,6 +16,8 @@ from spotwatch.host.journal_file import Access
 from spotwatch.simulate.service import MetadataService
 from tests.daemon.process import DaemonProcess, from_now, hook, statuses
 
+pytestmark = pytest.mark.slow
+
 WORK = hook("work", 'echo done > "$T/worked"', stage=2)
 WAIT = hook("wait", 'echo $$ > "$T/waits"; while [ ! -e "$T/go" ]; do sleep 0.02; done', stage=1)
 FILE = "journal.sqlite"

@@ -13,6 +13,8 @@ from spotwatch.core.report import DrainReport
 from spotwatch.simulate.service import MetadataService
 from tests.daemon.process import DaemonProcess, from_now, hook
 
+pytestmark = pytest.mark.slow
+
 WORK = hook("work", 'set -e; echo "one line"; echo another >&2; echo done > "$T/worked"')
 
 T = TypeVar("T", bound=Callable[..., None])

@@ -13,6 +13,8 @@ from spotwatch.core.report import DrainReport, HookReport
 from spotwatch.simulate.service import MetadataService
 from tests.daemon.process import QUICK, DaemonProcess, command, from_now, hook, statuses
 
+pytestmark = pytest.mark.slow
+
 STUBBORN = "trap '' TERM; while :; do sleep 0.05; done"
 SAY = 'for n in $(seq 999); do echo "line $n"; done; echo what was wrong >&2; exit 7'
 STAMPED = 'stamp() { date "+$SPOTWATCH_HOOK $1 %s.%N" >> "$T/stamps"; }; stamp begin; sleep 0.1; stamp end'

@@ -9,10 +9,13 @@ import pytest
 from tests.daemon.process import hook
 from tests.daemon.test_hooks import drain
 
-pytestmark = pytest.mark.skipif(
-    os.path.isdir("/run/systemd/system") and os.geteuid() == 0,
-    reason="systemd would take it over here; tests/systemd has that",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        os.path.isdir("/run/systemd/system") and os.geteuid() == 0,
+        reason="systemd would take it over here; tests/systemd has that",
+    ),
+]
 
 
 def flush_logs(volume: Path) -> str:

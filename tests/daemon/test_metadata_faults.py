@@ -25,6 +25,8 @@ from spotwatch.simulate.faults import (
 from spotwatch.simulate.service import TOKEN_PATH, MetadataService
 from tests.daemon.process import QUICK, DaemonProcess, from_now, hook
 
+pytestmark = pytest.mark.slow
+
 HOOK = hook("drain", "true")
 
 WHILE_IT_RUNS: dict[str, tuple[Fault, str]] = {
@@ -141,7 +143,6 @@ def test_a_service_that_is_ill_from_the_start_is_said_once_and_outlived(
             assert says_that_it_is_over(daemon)
 
 
-@pytest.mark.slow
 def test_every_trouble_comes_with_a_hint(tmp_path: Path) -> None:
     troubles = dict.fromkeys((problem for _, problem in WHILE_IT_RUNS.values()), "")
     with MetadataService() as service, DaemonProcess(tmp_path, HOOK, endpoint=service.url) as daemon:
@@ -204,7 +205,6 @@ def test_a_token_that_is_no_longer_good_is_replaced_without_a_word(tmp_path: Pat
         assert service.statuses[401] == 1
 
 
-@pytest.mark.slow  # a tenth of the token's life has to be long enough for a notice and its drain
 def test_a_token_that_cannot_be_renewed_serves_on(tmp_path: Path) -> None:
     options = (*QUICK, "metadata.token_ttl=9s")
     with MetadataService() as service, DaemonProcess(tmp_path, HOOK, endpoint=service.url, options=options) as daemon:

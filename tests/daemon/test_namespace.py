@@ -18,6 +18,7 @@ ADDRESS = "169.254.169.254"
 TELL = hook("tell", 'echo "$SPOTWATCH_EVENT $SPOTWATCH_INSTANCE_ID"; echo "$SPOTWATCH_SECONDS_LEFT"')
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network namespace"),
     pytest.mark.skipif(shutil.which("ip") is None, reason="needs iproute2"),

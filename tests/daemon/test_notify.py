@@ -20,7 +20,7 @@ from spotwatch.core.report import DrainReport, HookReport
 from spotwatch.simulate.service import MetadataService
 from tests.daemon.process import QUICK, DaemonProcess, from_now, hook, statuses
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.slow, pytest.mark.acceptance]
 
 SECRET = "T00000000XXXXXXXX"
 
@@ -140,7 +140,6 @@ def test_an_endpoint_that_never_answers_makes_no_drain_late_and_none_fail(tmp_pa
     assert SECRET not in output(tmp_path) + daemon.log
 
 
-@pytest.mark.slow
 def test_before_a_near_deadline_it_is_told_that_the_drain_is_not_over(tmp_path: Path, ops: Ops) -> None:
     hooks = [notify(ops.url, tmp_path), hook("one", "sleep 60", stage=10)]
     with MetadataService() as service, DaemonProcess(tmp_path, *hooks, endpoint=service.url) as daemon:

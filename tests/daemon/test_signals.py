@@ -9,6 +9,8 @@ import pytest
 from spotwatch.simulate.service import MetadataService
 from tests.daemon.process import QUICK, DaemonProcess, from_now, hook, statuses
 
+pytestmark = pytest.mark.slow
+
 AT_ONCE = 2.0
 """Seconds within which the daemon leaves where nothing holds it up; hooks here would run for a minute."""
 

@@ -15,6 +15,8 @@ from spotwatch.hooks.drain_ecs import AGENT_URL
 from spotwatch.simulate.strict_aws import Fault
 from tests.balancers import Account, RunHook
 
+pytestmark = pytest.mark.slow
+
 NAME = "drain-ecs"
 HERE = "i-0123456789abcdef0"
 
@@ -174,7 +176,6 @@ def test_trouble_that_does_not_pass_is_an_error_at_the_deadline(account: Account
     assert 90 < account.clock.now() < 119
 
 
-@pytest.mark.slow
 def test_an_endpoint_that_never_answers_does_not_outlast_the_deadline(
     account: Account, instance: ContainerInstance
 ) -> None:

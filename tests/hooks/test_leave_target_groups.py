@@ -12,6 +12,8 @@ from spotwatch.core.errors import AwsDenied, AwsThrottled, UsageError
 from spotwatch.simulate.strict_aws import Fault
 from tests.balancers import DRAIN, Account, RunHook
 
+pytestmark = pytest.mark.slow
+
 NAME = "leave-target-groups"
 
 
@@ -237,7 +239,6 @@ def test_without_addresses_the_instance_id_still_leaves(account: Account, instan
     assert "allow the IAM action ec2:DescribeInstances" in out
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("call", ["ec2:DescribeInstances", *(f"elasticloadbalancing:{call}" for call in CALLS)])
 def test_an_endpoint_that_never_answers_does_not_outlast_the_deadline(
     account: Account, instance: str, call: str

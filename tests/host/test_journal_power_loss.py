@@ -9,6 +9,8 @@ import pytest
 
 from spotwatch.host.journal import Journal, OpenDrain
 
+pytestmark = pytest.mark.slow
+
 FILE, LOG = "journal.sqlite", "journal.sqlite-wal"
 LOG_HEADER, FRAME = 32, 24 + 4096
 """Bytes of a write-ahead log before its first frame, and of a frame with its page (sqlite.org/fileformat2.html)."""

@@ -17,6 +17,7 @@ from tests.ship import images
 from tests.ship.images import Image, needs_images
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.root,
     needs_images,
     pytest.mark.skipif(bool(QemuOverlays().obstacle()), reason=f"no qemu overlay: {QemuOverlays().obstacle()}"),
@@ -86,7 +87,6 @@ def image(scratch: Path, tmp_path: Path) -> Image:
     return Image(scratch / "image", made.kind, made.content)
 
 
-@pytest.mark.slow
 def test_sigkill_at_any_point_leaves_no_process_loop_device_mount_or_file(image: Image, scratch: Path) -> None:
     count = int(open_in_child(image, scratch, 0).stdout)
     assert count > 20

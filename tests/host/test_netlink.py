@@ -10,7 +10,7 @@ from spotwatch.core.routing import Address, Change, Link, Route, Rule
 from spotwatch.host.netlink import Netlink
 from tests.host.veth import GATEWAY, REMOTE, SUBNET, Vpc, ip, needs_namespaces, vpc
 
-pytestmark = needs_namespaces
+pytestmark = [pytest.mark.slow, *needs_namespaces]
 
 MACS = {"eth0": "06:00:00:00:00:01", "eth1": "06:00:00:00:00:02", "eth2": "06:00:00:00:00:03"}
 PRIMARY = "10.77.0.10"

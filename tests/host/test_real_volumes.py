@@ -23,6 +23,7 @@ from tests.ship.data import needs_data, shared, unpack_image
 from tests.ship.images import KINDS, Image, needs_images
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.root,
     needs_images,
     pytest.mark.skipif(bool(QemuOverlays().obstacle()), reason=f"no qemu overlay: {QemuOverlays().obstacle()}"),
@@ -252,7 +253,6 @@ def test_a_terabyte_of_nothing_is_known_to_be_nothing(kind: str, tmp_path: Path)
             assert opened.read() == b"last\n"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_ten_thousand_files_come_in_the_order_of_their_paths(kind: str, tmp_path: Path) -> None:
     image = images.dirty(tmp_path / "image", kind, images.ten_thousand)

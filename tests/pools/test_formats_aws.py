@@ -20,6 +20,8 @@ from spotwatch.pools.limits import Facts
 from spotwatch.pools.plan import Plan
 from tests.pools.plans import AZ_IDS, aligned_plan, free_plan
 
+pytestmark = pytest.mark.slow
+
 
 class Aws:
     """moto's server, with an empty account of its own."""

@@ -12,6 +12,8 @@ from spotwatch.ship.volumes import Lease
 from tests.cloud import ZONE
 from tests.ship.leftovers import BEGINNING, DEAD, DELETE, Host, Leftovers, label
 
+pytestmark = pytest.mark.slow
+
 SILENT = 1000
 """Seconds after which every lease is silent."""
 

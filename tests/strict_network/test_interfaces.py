@@ -10,6 +10,8 @@ from tests.addresses.rig import Rig
 from tests.cloud import OTHER_ZONE, ManualClock
 from tests.strict_network import StrictNetworkAws
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
