@@ -15,7 +15,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from spotwatch.core.errors import WorkerFailed
@@ -33,6 +33,7 @@ def run_worker(
     watch: Callable[[], None],
     every: float = 0.2,
     pass_fds: Collection[int] = (),
+    environment: Mapping[str, str] | None = None,
     kill_seconds: float = KILL_SECONDS,
 ) -> int:
     """Run a program to its end in a process group of its own; its exit code.
@@ -45,13 +46,14 @@ def run_worker(
         watch: called every few moments; what it raises ends the child, and is raised here.
         every: seconds between two such calls.
         pass_fds: descriptors that it inherits.
+        environment: all that it has; None: ours.
         kill_seconds: see `KILL_SECONDS`.
 
     Raises:
         WorkerFailed: its time was up, a signal has ended it, or it could not be started.
     """
     until = _now() + limit
-    with _started(argv, pass_fds, kill_seconds) as (process, pidfd):
+    with _started(argv, pass_fds, environment, kill_seconds) as (process, pidfd):
         while not _ended(pidfd, max(0.0, min(every, until - _now()))):
             if _now() >= until:
                 raise WorkerFailed(
@@ -68,7 +70,7 @@ def run_worker(
 
 @contextlib.contextmanager
 def _started(
-    argv: Sequence[str], pass_fds: Collection[int], kill_seconds: float
+    argv: Sequence[str], pass_fds: Collection[int], environment: Mapping[str, str] | None, kill_seconds: float
 ) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
     try:
         process = subprocess.Popen(
@@ -76,6 +78,7 @@ def _started(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=tuple(pass_fds),
+            env=environment,
             process_group=0,
         )
     except OSError as error:

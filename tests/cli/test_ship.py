@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+from argparse import ArgumentParser
 from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -13,9 +14,13 @@ from pathlib import Path
 import pytest
 from zstandard import ZstdDecompressor
 
-from spotwatch.cli.ship import draft
+from spotwatch.cli.ship import add_arguments, draft
+from spotwatch.cli.ship.order import order_of
+from spotwatch.cli.ship.shipper import SPOTWATCH, WorkerShipper
+from spotwatch.cli.ship.view import LogView
 from spotwatch.core.errors import SpotwatchError, VolumeUnreadable
 from spotwatch.core.log_file import LogFile
+from spotwatch.core.settings import LogSettings, ShipSettings
 from spotwatch.core.volume import Agent, AgentKind, VolumeLabel, VolumeState
 from spotwatch.host.opened_volume import open_volume
 from spotwatch.host.qemu_overlay import QemuOverlays
@@ -267,6 +272,32 @@ def test_on_a_terminal_a_bar_is_drawn_and_taken_away(tmp_path: Path, volume: Pat
     assert told.startswith("vol-1: 4 files")
     assert b"vol-1" in drawn
     assert b"ship-started" not in drawn
+
+
+def test_the_process_that_reads_a_volume_has_nothing_of_aws_in_its_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, volume: Path, target: Path
+) -> None:
+    secrets = {
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "no-secret-1",
+        "AWS_SESSION_TOKEN": "no-secret-2",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN": "no-secret-3",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/credentials/no-secret-4",
+        "AWS_WEB_IDENTITY_TOKEN_FILE": "/no-secret-5",
+    }
+    for name, value in {**secrets, "PASSED_ON": "yes"}.items():
+        monkeypatch.setenv(name, value)
+    parser = ArgumentParser()
+    add_arguments(parser)
+    words = ["--directory", str(volume), "--volume-id", "vol-1", "--to", target.as_uri(), "--scratch", str(tmp_path)]
+    telling = ("/bin/sh", "-c", f'env > {tmp_path}/told; exec "$0" "$@"', *SPOTWATCH)
+    shipper = WorkerShipper(order_of(parser.parse_args(words), ShipSettings()), LogView(LogSettings()), telling)
+    shipper.publish(shipper.read(order_of(parser.parse_args(words), ShipSettings())))
+    told = (tmp_path / "told").read_text().splitlines()
+    assert "PASSED_ON=yes" in told
+    assert not [line for line in told if line.startswith("AWS_")]
+    assert content_of(target)["log/app.log"] == b"one\ntwo\nthree\n"
+    assert secrets.items() <= os.environ.items()
 
 
 class TestTheDraft:

@@ -91,6 +91,15 @@ def test_it_inherits_the_descriptors_that_are_named() -> None:
         os.close(descriptor)
 
 
+def test_it_has_the_environment_that_it_is_given_and_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OURS", "1")
+    script = f"echo ${{OURS-none}} ${{ITS-none}} > {tmp_path}/told"
+    run_worker([SH, "-c", script], limit=20, watch=nothing, environment={"ITS": "2"})
+    assert (tmp_path / "told").read_text() == "none 2\n"
+    run_worker([SH, "-c", script], limit=20, watch=nothing)
+    assert (tmp_path / "told").read_text() == "1 none\n"
+
+
 def test_it_ends_when_we_are_killed(tmp_path: Path) -> None:
     script = (
         "from spotwatch.host.worker import run_worker\n"

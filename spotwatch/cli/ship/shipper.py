@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -88,7 +88,13 @@ class WorkerShipper:
 
             files = [f"--draft={_path(draft)}", f"--progress={_path(progress)}", f"--relay={relay.fileno()}"]
             argv = [*self._program, *order.words(), *files]
-            code = run_worker(argv, limit=order.time_limit, watch=watch, pass_fds=(draft, progress, relay.fileno()))
+            code = run_worker(
+                argv,
+                limit=order.time_limit,
+                watch=watch,
+                pass_fds=(draft, progress, relay.fileno()),
+                environment=_without_aws(os.environ),
+            )
             told(progress_file.read())
             with open(_path(draft), "rb") as file:
                 return manifest_in(file.read(), code)
@@ -116,6 +122,11 @@ def _nameless(name: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _without_aws(environment: Mapping[str, str]) -> dict[str, str]:
+    """It for a process that asks AWS nothing: without keys, tokens and where they are."""
+    return {name: value for name, value in environment.items() if not name.startswith("AWS_")}
 
 
 def _path(descriptor: int) -> str:
