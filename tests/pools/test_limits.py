@@ -67,6 +67,7 @@ def case(rule: str, breaks: Fleet, holds: Fleet, facts: Facts | None = None) -> 
 
 
 CASES = (
+    case("fleet-pools", fleet(overrides=()), fleet(overrides=overrides(1))),
     case("fleet-overrides", fleet(overrides=overrides(301)), fleet(overrides=overrides(300))),
     case("fleet-overrides", fleet(overrides=overrides(301)), fleet(overrides=overrides(301), fleet_type="instant")),
     case("fleet-launch-template-configs", fleet(template_configs=51), fleet(template_configs=50)),

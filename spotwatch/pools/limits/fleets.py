@@ -1,7 +1,7 @@
 """The limits of EC2 Fleet and Spot Fleet."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -17,7 +17,10 @@ STRATEGIES: Final = frozenset(
     {"lowest-price", "diversified", "capacity-optimized", "capacity-optimized-prioritized", "price-capacity-optimized"}
 )
 
+_SOURCES_OF_POOLS: Final = ("LaunchTemplateConfigs", "LaunchSpecifications")
+
 _QUOTAS: Final = "Amazon EC2 User Guide, Fleet quotas"
+_FLEETS: Final = "EC2 API Reference, CreateFleet and RequestSpotFleet"
 _OVERRIDES: Final = "EC2 API Reference, FleetLaunchTemplateOverridesRequest"
 _SPOT_OPTIONS: Final = "EC2 API Reference, SpotOptionsRequest"
 
@@ -34,6 +37,22 @@ def _overrides(configuration: Configuration, _: Facts) -> Iterator[Breach]:
                 f"{len(fleet.overrides)} overrides over all launch templates",
                 f"at most {MOST_OVERRIDES}: split the fleet",
             )
+
+
+def _some_pool(configuration: Configuration, _: Facts) -> Iterator[Breach]:
+    for fleet in _fleets(configuration):
+        if not fleet.overrides and not _left_open(fleet, configuration.unresolved):
+            yield Breach(
+                fleet.path,
+                "it names no launch template and no instance type",
+                "give it LaunchTemplateConfigs with at least one launch template",
+            )
+
+
+def _left_open(fleet: Fleet, unresolved: Sequence[str]) -> bool:
+    """Whether what the file leaves open can be the launch templates of the fleet."""
+    places = (fleet.path, *(f"{fleet.path}.{key}".lstrip(".") for key in _SOURCES_OF_POOLS))
+    return any(gap.startswith(f"{place}: ") for gap in unresolved for place in places)
 
 
 def _template_configs(configuration: Configuration, _: Facts) -> Iterator[Breach]:
@@ -143,6 +162,7 @@ def _rounding(configuration: Configuration, _: Facts) -> Iterator[Breach]:
 
 
 RULES: Final = (
+    Rule("fleet-pools", "at least one launch template", _FLEETS, _some_pool),
     Rule("fleet-overrides", "at most 300 overrides, unless the type is instant", _QUOTAS, _overrides),
     Rule("fleet-launch-template-configs", "at most 50 launch template configurations", _QUOTAS, _template_configs),
     Rule("fleet-target", "at most 10,000 units in a fleet", _QUOTAS, _target),
