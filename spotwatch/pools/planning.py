@@ -173,7 +173,7 @@ def _check(demand: Demand) -> None:
     if demand.loss_usd_per_vcpu < 0:
         raise UsageError("the loss of a vCPU cannot earn anything", hint="give 0 USD or more")
     for kind, share in demand.survive.items():
-        caps.check_share(f"what is to survive the loss of one {kind}", share)
+        caps.check_share(f"what is to survive the loss of one {kind.word}", share)
 
 
 def _facts(demand: Demand, pools: Sequence[Pool], factors: Mapping[str, float]) -> _Facts:

@@ -161,7 +161,7 @@ def test_what_is_missing_is_what_the_lost_pool_held_above_the_mean_and_the_other
     assert missing(pools, Group.TYPE) == 0.0  # one type holds all
     (note,) = notes(pools)
     assert "pools hold 8 to 12" in note
-    assert "6.7% after one az" in note
+    assert "6.7% after one AZ" in note
     assert "no more than 20.0%" in note
 
 

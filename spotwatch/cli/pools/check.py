@@ -91,7 +91,9 @@ def _show(checked: Checked) -> None:
     shown = table("lost at once", "at worst", "share", "if spread evenly", "share ")
     for loss in checked.losses.losses:
         even = NO_FIGURE if loss.even is None else format_share(loss.even)
-        shown.add_row(f"one {loss.group}", printable(loss.worst_key), format_share(loss.worst), loss.even_key, even)
+        shown.add_row(
+            f"one {loss.group.word}", printable(loss.worst_key), format_share(loss.worst), loss.even_key, even
+        )
     console.print(shown)
     for assumption in checked.losses.assumptions:
         console.print(f"assumed: {assumption}", markup=False, soft_wrap=True)
