@@ -97,7 +97,8 @@ def plan(
         cap_prices=_cap_prices(problem, bounds.objective) if bounds else (),
         relaxed=relaxation.relaxed,
         sources=market.sources,
-        notes=(*facts.notes, *_notes(asked, problem, existing), *(replacement.notes(pools) if aligned else ())),
+        notes=(*facts.notes, *_notes(asked, problem, existing)),
+        one_fleet_notes=tuple(replacement.notes(pools)) if aligned else (),
     )
 
 

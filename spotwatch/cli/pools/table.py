@@ -58,7 +58,7 @@ def show(plan: Plan, besides: Besides) -> None:
         *_change(besides.steps),
         "facts",
         *map(_source, plan.sources),
-        *(f"note: {printable(note)}" for note in plan.notes),
+        *(f"note: {printable(note)}" for note in (*plan.notes, *plan.one_fleet_notes)),
     )
     _say(console, lines)
 
