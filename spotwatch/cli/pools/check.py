@@ -55,7 +55,7 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print(json.dumps(_document(checked), indent=2))
     else:
-        _show(checked)
+        _show(checked, arguments.file.name)
     return 1 if checked.refused else 0
 
 
@@ -76,13 +76,13 @@ def _document(checked: Checked) -> dict[str, Any]:
     }
 
 
-def _show(checked: Checked) -> None:
+def _show(checked: Checked, file: str) -> None:
     from spotwatch.cli.pools.table import NO_FIGURE, make_console, table
 
     console = make_console()
     for finding in checked.findings:
         console.print(
-            printable(f"{finding.severity.upper()} {finding.where}: {finding.what}; {finding.cure}"),
+            printable(f"{finding.severity.upper()} {finding.where or file}: {finding.what}; {finding.cure}"),
             markup=False,
             soft_wrap=True,
         )

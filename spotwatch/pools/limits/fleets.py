@@ -13,6 +13,8 @@ MOST_TEMPLATE_CONFIGS: Final = 50
 MOST_UNITS: Final = 10_000
 MOST_UNITS_IN_REGION: Final = 100_000
 
+TYPES: Final = ("maintain", "request", "instant")
+
 STRATEGIES: Final = frozenset(
     {"lowest-price", "diversified", "capacity-optimized", "capacity-optimized-prioritized", "price-capacity-optimized"}
 )
@@ -73,6 +75,19 @@ def _target(configuration: Configuration, _: Facts) -> Iterator[Breach]:
                 f"a target of {fleet.target:,.0f} units",
                 f"at most {MOST_UNITS:,}: divide the target and all weights by the same number, or split the fleet",
             )
+
+
+def _whole_target(configuration: Configuration, _: Facts) -> Iterator[Breach]:
+    for fleet in _fleets(configuration):
+        target = fleet.target or 0
+        if target < 0 or target != int(target):
+            yield Breach(fleet.path, f"a target of {target:g} units", "a target is a whole number, 0 or more")
+
+
+def _type(configuration: Configuration, _: Facts) -> Iterator[Breach]:
+    for fleet in _fleets(configuration):
+        if fleet.fleet_type not in ("", *TYPES):
+            yield Breach(fleet.path, f'there is no fleet type "{fleet.fleet_type}"', f"take one of {', '.join(TYPES)}")
 
 
 def _region_target(configuration: Configuration, _: Facts) -> Iterator[Breach]:
@@ -149,7 +164,7 @@ def _instant_only(configuration: Configuration, _: Facts) -> Iterator[Breach]:
 def _rounding(configuration: Configuration, _: Facts) -> Iterator[Breach]:
     """`diversified` deals the target out evenly and rounds each pool's instances up."""
     for fleet in _fleets(configuration):
-        if fleet.strategy != "diversified" or not fleet.spot or not fleet.overrides:
+        if fleet.strategy != "diversified" or fleet.spot is None or fleet.spot <= 0 or not fleet.overrides:
             continue
         largest = max(override.weight or 1.0 for override in fleet.overrides)
         if math.ceil(fleet.spot / largest) < len(fleet.overrides):
@@ -166,6 +181,8 @@ RULES: Final = (
     Rule("fleet-overrides", "at most 300 overrides, unless the type is instant", _QUOTAS, _overrides),
     Rule("fleet-launch-template-configs", "at most 50 launch template configurations", _QUOTAS, _template_configs),
     Rule("fleet-target", "at most 10,000 units in a fleet", _QUOTAS, _target),
+    Rule("fleet-whole-target", "a target is a whole number of units", _FLEETS, _whole_target),
+    Rule("fleet-type", "maintain, request or instant", _FLEETS, _type),
     Rule("region-target", "at most 100,000 units in all fleets of a region", _QUOTAS, _region_target),
     Rule("fleet-subnets", "one subnet of each AZ in one request", _QUOTAS, _subnets),
     Rule("fleet-az-name-or-id", "an AZ's name or its id, not both", _OVERRIDES, _az_name_or_id),
