@@ -67,6 +67,7 @@ def case(rule: str, breaks: Fleet, holds: Fleet, facts: Facts | None = None) -> 
 
 
 CASES = (
+    case("type-unknown", fleet(overrides=types(["c6i.gigantic"])), fleet(overrides=types(["c6i.large"]))),
     case("fleet-pools", fleet(overrides=()), fleet(overrides=overrides(1))),
     case("fleet-overrides", fleet(overrides=overrides(301)), fleet(overrides=overrides(300))),
     case("fleet-overrides", fleet(overrides=overrides(301)), fleet(overrides=overrides(301), fleet_type="instant")),
