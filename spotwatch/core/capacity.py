@@ -28,6 +28,11 @@ class Group(StrEnum):
     GENERATION = "generation"
     AZ = "az"
 
+    @property
+    def word(self) -> str:
+        """What a sentence calls it."""
+        return self.value.upper() if self is Group.AZ else self.value
+
 
 @dataclass(frozen=True, slots=True)
 class TypeName:

@@ -32,7 +32,7 @@ def merged(asked: Mapping[Group, float], azs: int) -> dict[Group, float]:
         UsageError: a share is not in its range.
     """
     for kind, share in asked.items():
-        check_share(f"the cap of one {kind}", share)
+        check_share(f"the cap of one {kind.word}", share)
     return {**DEFAULTS, Group.AZ: of_az(azs), **asked}
 
 

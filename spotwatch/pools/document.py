@@ -67,7 +67,7 @@ def document(plan: Plan, besides: Besides) -> dict[str, Any]:
         if besides.safer is None
         else [{**asdict(each), "group": each.group.value} for each in besides.safer],
         "sources": [_source(source) for source in plan.sources],
-        "notes": list(plan.notes),
+        "notes": [*plan.notes, *plan.one_fleet_notes],
     }
 
 

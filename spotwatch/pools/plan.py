@@ -70,6 +70,7 @@ class Plan:
         relaxed: the caps that do not hold as asked, in the order in which they were relaxed.
         sources: of the facts, with their dates.
         notes: what the reader has to know besides: missing figures, old data.
+        one_fleet_notes: the same, of what is so only where one EC2 Fleet or Spot Fleet holds the plan.
     """
 
     demand: Demand
@@ -82,6 +83,7 @@ class Plan:
     relaxed: tuple[Relaxed, ...] = ()
     sources: tuple[Source, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    one_fleet_notes: tuple[str, ...] = ()
 
     @property
     def capacity(self) -> float:

@@ -97,7 +97,8 @@ def plan(
         cap_prices=_cap_prices(problem, bounds.objective) if bounds else (),
         relaxed=relaxation.relaxed,
         sources=market.sources,
-        notes=(*facts.notes, *_notes(asked, problem, existing), *(replacement.notes(pools) if aligned else ())),
+        notes=(*facts.notes, *_notes(asked, problem, existing)),
+        one_fleet_notes=tuple(replacement.notes(pools)) if aligned else (),
     )
 
 
@@ -173,7 +174,7 @@ def _check(demand: Demand) -> None:
     if demand.loss_usd_per_vcpu < 0:
         raise UsageError("the loss of a vCPU cannot earn anything", hint="give 0 USD or more")
     for kind, share in demand.survive.items():
-        caps.check_share(f"what is to survive the loss of one {kind}", share)
+        caps.check_share(f"what is to survive the loss of one {kind.word}", share)
 
 
 def _facts(demand: Demand, pools: Sequence[Pool], factors: Mapping[str, float]) -> _Facts:

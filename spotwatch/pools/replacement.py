@@ -39,7 +39,7 @@ def notes(pools: Sequence[PlannedPool]) -> Iterator[str]:
     mean = sum(held) / len(held)
     if max(held) - min(held) <= mean * _NOTHING:
         return
-    losses = ", ".join(f"{missing(pools, group):.1%} after one {group}" for group in Group)
+    losses = ", ".join(f"{missing(pools, group):.1%} after one {group.word}" for group in Group)
     yield (
         f"pools hold {min(held):g} to {max(held):g}, and the fleet counts them alike: when it has replaced what was "
         f"lost, up to so much is missing: {losses}; whatever is lost, no more than {1 - min(held) / mean:.1%}"

@@ -39,7 +39,7 @@ def with_reserve(problem: Problem) -> Problem:
         if price is not None and price < best_price:
             best, best_price = each, price
     if best is None:
-        named = ", ".join(f"{share:.0%} without any one {kind}" for kind, share in problem.survive.items())
+        named = ", ".join(f"{share:.0%} without any one {kind.word}" for kind, share in problem.survive.items())
         raise PlanInfeasible(
             f"no plan within the caps and quotas leaves {named}",
             hint="ask to survive less, allow more instance types or AZs, or raise the quota",

@@ -274,7 +274,7 @@ def test_the_table_says_cost_losses_safety_addresses_and_dates(main: Main, price
     assert (code, err) == (0, "")
     for words in (
         "effective number of pools", "USD/h", "above the least that any plan within the caps can cost",
-        "instances interrupted a day", "one pool", "one type", "one family", "one generation", "one az",
+        "instances interrupted a day", "one pool", "one type", "one family", "one generation", "one AZ",
         "dropping the pool cap of 5.0 % would save up to", "safer: the largest pool", "cheaper: the largest pool",
         "addresses with a DNS record each", "1 of 30", "1 of 3 ", "Spot prices: ",
     ):  # fmt: skip
@@ -300,7 +300,7 @@ def test_what_cannot_be_survived_says_why(main: Main) -> None:
     assert found["az"]["capacity"] is None
     assert found["az"]["why_not"]
     _, shown, _ = main("pools", *words)
-    assert "without any one az: not possible: " in shown
+    assert "without any one AZ: not possible: " in shown
 
 
 def test_addresses_are_one_for_so_many_vcpu(plan: Callable[..., dict[str, Any]]) -> None:

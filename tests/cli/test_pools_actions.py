@@ -64,6 +64,15 @@ def test_a_configuration_that_aws_refuses_ends_with_1_and_says_why(
     assert "10,000" in shown
 
 
+def test_what_is_wrong_with_the_whole_file_names_the_file(main: Main, fleet: dict[str, Any], tmp_path: Path) -> None:
+    fleet["TargetCapacitySpecification"]["TotalTargetCapacity"] = 10_001
+    file = tmp_path / "fleet.json"
+    file.write_text(json.dumps(fleet))
+    code, shown, _ = main("pools", "check", str(file))
+    assert code == 1
+    assert "REFUSED fleet.json: a target of 10,001 units; " in shown
+
+
 def test_the_check_as_json_has_the_same(main: Main, fleet: dict[str, Any], tmp_path: Path) -> None:
     file = written(tmp_path / "fleet.json", fleet)
     code, out, _ = main("pools", "check", file, "--json", "--region", REGION)

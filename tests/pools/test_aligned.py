@@ -10,6 +10,7 @@ from spotwatch.core.capacity import Group, Market, Pool
 from spotwatch.core.errors import PlanInfeasible, UsageError
 from spotwatch.pools.aligned import find_aligned, solve_aligned
 from spotwatch.pools.demand import Demand, Mode
+from spotwatch.pools.formats import FORMATS, write
 from spotwatch.pools.formats.shares import shares
 from spotwatch.pools.plan import Plan
 from spotwatch.pools.planning import plan
@@ -161,8 +162,14 @@ def test_what_is_missing_is_what_the_lost_pool_held_above_the_mean_and_the_other
     assert missing(pools, Group.TYPE) == 0.0  # one type holds all
     (note,) = notes(pools)
     assert "pools hold 8 to 12" in note
-    assert "6.7% after one az" in note
+    assert "6.7% after one AZ" in note
     assert "no more than 20.0%" in note
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_only_formats_of_a_fleet_that_counts_pools_alike_say_what_it_does_not_replace(name: str) -> None:
+    said = any("counts them alike" in note for note in write(name, uneven()).notes)
+    assert said == (name not in ("auto-scaling", "karpenter"))
 
 
 def test_equal_pools_need_no_note() -> None:

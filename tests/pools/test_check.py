@@ -351,6 +351,27 @@ def test_a_terraform_plan_is_read_with_its_modules(tmp_path: Path) -> None:
     assert worst(result)["az"] == 0.3333
 
 
+# a fleet that names nothing to launch
+
+
+@pytest.mark.parametrize("configs", [None, []])
+def test_a_fleet_without_launch_templates_is_refused(tmp_path: Path, configs: list[Any] | None) -> None:
+    fleet = {**ec2_fleet("diversified"), "LaunchTemplateConfigs": configs}
+    spot_fleet = {"IamFleetRole": "arn:aws:iam::123456789012:role/r", "TargetCapacity": 1}
+    template = {"Resources": {"A": {"Type": "AWS::EC2::EC2Fleet", "Properties": fleet}}}
+    for content in (fleet, spot_fleet, template):
+        result = checked(tmp_path, content)
+        assert ("fleet-pools", True) in [(finding.rule, result.refused) for finding in result.findings]
+
+
+@pytest.mark.parametrize("key", ["LaunchTemplateConfigs", "Properties"])
+def test_a_fleet_whose_launch_templates_a_template_leaves_open_is_not_refused(tmp_path: Path, key: str) -> None:
+    properties = {**ec2_fleet("diversified"), "LaunchTemplateConfigs": {"Ref": "Given"}}
+    resource = {"Type": "AWS::EC2::EC2Fleet", "Properties": properties if key != "Properties" else {"Ref": "Given"}}
+    template = {"Parameters": {"Given": {"Type": "String"}}, "Resources": {"A": resource}}
+    assert not checked(tmp_path, template).refused
+
+
 # bad files
 
 

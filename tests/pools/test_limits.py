@@ -67,10 +67,15 @@ def case(rule: str, breaks: Fleet, holds: Fleet, facts: Facts | None = None) -> 
 
 
 CASES = (
+    case("type-unknown", fleet(overrides=types(["c6i.gigantic"])), fleet(overrides=types(["c6i.large"]))),
+    case("fleet-pools", fleet(overrides=()), fleet(overrides=overrides(1))),
     case("fleet-overrides", fleet(overrides=overrides(301)), fleet(overrides=overrides(300))),
     case("fleet-overrides", fleet(overrides=overrides(301)), fleet(overrides=overrides(301), fleet_type="instant")),
     case("fleet-launch-template-configs", fleet(template_configs=51), fleet(template_configs=50)),
     case("fleet-target", fleet(target=10_001), fleet(target=10_000)),
+    case("fleet-whole-target", fleet(target=-1), fleet(target=0)),
+    case("fleet-whole-target", fleet(target=1.5), fleet(target=2)),
+    case("fleet-type", fleet(fleet_type="sometimes"), fleet(fleet_type="request")),
     Case("region-target", (fleet(target=10_000),) * 10 + (fleet(target=1),), (fleet(target=10_000),) * 10),
     case(
         "fleet-subnets",

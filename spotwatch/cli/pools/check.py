@@ -55,7 +55,7 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print(json.dumps(_document(checked), indent=2))
     else:
-        _show(checked)
+        _show(checked, arguments.file.name)
     return 1 if checked.refused else 0
 
 
@@ -76,13 +76,13 @@ def _document(checked: Checked) -> dict[str, Any]:
     }
 
 
-def _show(checked: Checked) -> None:
+def _show(checked: Checked, file: str) -> None:
     from spotwatch.cli.pools.table import NO_FIGURE, make_console, table
 
     console = make_console()
     for finding in checked.findings:
         console.print(
-            printable(f"{finding.severity.upper()} {finding.where}: {finding.what}; {finding.cure}"),
+            printable(f"{finding.severity.upper()} {finding.where or file}: {finding.what}; {finding.cure}"),
             markup=False,
             soft_wrap=True,
         )
@@ -91,7 +91,9 @@ def _show(checked: Checked) -> None:
     shown = table("lost at once", "at worst", "share", "if spread evenly", "share ")
     for loss in checked.losses.losses:
         even = NO_FIGURE if loss.even is None else format_share(loss.even)
-        shown.add_row(f"one {loss.group}", printable(loss.worst_key), format_share(loss.worst), loss.even_key, even)
+        shown.add_row(
+            f"one {loss.group.word}", printable(loss.worst_key), format_share(loss.worst), loss.even_key, even
+        )
     console.print(shown)
     for assumption in checked.losses.assumptions:
         console.print(f"assumed: {assumption}", markup=False, soft_wrap=True)

@@ -58,7 +58,7 @@ def show(plan: Plan, besides: Besides) -> None:
         *_change(besides.steps),
         "facts",
         *map(_source, plan.sources),
-        *(f"note: {printable(note)}" for note in plan.notes),
+        *(f"note: {printable(note)}" for note in (*plan.notes, *plan.one_fleet_notes)),
     )
     _say(console, lines)
 
@@ -151,7 +151,7 @@ def _losses(plan: Plan) -> Table:
     for group in Group:
         key, share = next(iter(plan.shares(group).items()))
         cap = plan.caps.get(group)
-        shown.add_row(f"one {group}", key, format_share(share), NO_FIGURE if cap is None else format_share(cap))
+        shown.add_row(f"one {group.word}", key, format_share(share), NO_FIGURE if cap is None else format_share(cap))
     return shown
 
 
@@ -166,7 +166,7 @@ def _cap_prices(plan: Plan) -> Iterator[str]:
     for price in plan.cap_prices:
         if not price.key and price.usd_per_hour >= _LEAST_USD:
             cap = format_share(price.cap)
-            yield f"dropping the {price.group} cap of {cap} would save up to {price.usd_per_hour:.2f} USD/h"
+            yield f"dropping the {price.group.word} cap of {cap} would save up to {price.usd_per_hour:.2f} USD/h"
 
 
 def _frontier(plan: Plan, frontier: Sequence[tuple[float, float]]) -> Iterator[str]:
@@ -190,7 +190,7 @@ def _more(ratio: float) -> str:
 def _safer(plan: Plan, kinds: Sequence[Safer]) -> Iterator[str]:
     unit = "vCPU" if plan.demand.weights is Weights.VCPUS else "units"
     for each in kinds:
-        surviving = f"to have all that is needed left without any one {each.group}"
+        surviving = f"to have all that is needed left without any one {each.group.word}"
         if each.capacity is None:
             yield f"{surviving}: not possible: {each.why_not}"
             continue
@@ -233,7 +233,7 @@ def _change(steps: Sequence[Step] | None) -> Iterator[str]:
         return
     started = sum(step.count for step in steps if step.count > 0)
     stopped = -sum(step.count for step in steps if step.count < 0)
-    yield f"change: {started} instances to start, {stopped} to stop"
+    yield f"change: {_counted(started, 'instance')} to start, {stopped:,} to stop"
     for step in steps:
         yield f"  {step.count:+d}  {step.az_id} {step.instance_type}"
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spotwatch.core.errors import UsageError
+from spotwatch.pools import replacement
 from spotwatch.pools.demand import Mode
 from spotwatch.pools.limits.fleets import MOST_OVERRIDES, MOST_UNITS, MOST_UNITS_IN_REGION
 from spotwatch.pools.plan import Plan, PlannedPool
@@ -146,6 +147,8 @@ def share_notes(dealt: list[Share], kind: str) -> list[str]:
             f"{len(spot)} {kind}s hold the plan, because none holds a cap for each pool: pools of equal capacity share"
             f" one; {single} of them have one pool, whose capacity is missing while the pool is empty"
         )
+    uneven = (replacement.notes(share.pools) for share in spot if share.quota is not None)
+    notes += dict.fromkeys(note for of_one in uneven for note in of_one)
     if dealt[0].scale > 1:
         notes.append(f"one unit of a target or a weight is {dealt[0].scale} units of the plan")
     if any(share.on_demand and not share.spot for share in dealt):

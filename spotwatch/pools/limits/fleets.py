@@ -1,7 +1,7 @@
 """The limits of EC2 Fleet and Spot Fleet."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -13,11 +13,16 @@ MOST_TEMPLATE_CONFIGS: Final = 50
 MOST_UNITS: Final = 10_000
 MOST_UNITS_IN_REGION: Final = 100_000
 
+TYPES: Final = ("maintain", "request", "instant")
+
 STRATEGIES: Final = frozenset(
     {"lowest-price", "diversified", "capacity-optimized", "capacity-optimized-prioritized", "price-capacity-optimized"}
 )
 
+_SOURCES_OF_POOLS: Final = ("LaunchTemplateConfigs", "LaunchSpecifications")
+
 _QUOTAS: Final = "Amazon EC2 User Guide, Fleet quotas"
+_FLEETS: Final = "EC2 API Reference, CreateFleet and RequestSpotFleet"
 _OVERRIDES: Final = "EC2 API Reference, FleetLaunchTemplateOverridesRequest"
 _SPOT_OPTIONS: Final = "EC2 API Reference, SpotOptionsRequest"
 
@@ -34,6 +39,22 @@ def _overrides(configuration: Configuration, _: Facts) -> Iterator[Breach]:
                 f"{len(fleet.overrides)} overrides over all launch templates",
                 f"at most {MOST_OVERRIDES}: split the fleet",
             )
+
+
+def _some_pool(configuration: Configuration, _: Facts) -> Iterator[Breach]:
+    for fleet in _fleets(configuration):
+        if not fleet.overrides and not _left_open(fleet, configuration.unresolved):
+            yield Breach(
+                fleet.path,
+                "it names no launch template and no instance type",
+                "give it LaunchTemplateConfigs with at least one launch template",
+            )
+
+
+def _left_open(fleet: Fleet, unresolved: Sequence[str]) -> bool:
+    """Whether what the file leaves open can be the launch templates of the fleet."""
+    places = (fleet.path, *(f"{fleet.path}.{key}".lstrip(".") for key in _SOURCES_OF_POOLS))
+    return any(gap.startswith(f"{place}: ") for gap in unresolved for place in places)
 
 
 def _template_configs(configuration: Configuration, _: Facts) -> Iterator[Breach]:
@@ -54,6 +75,19 @@ def _target(configuration: Configuration, _: Facts) -> Iterator[Breach]:
                 f"a target of {fleet.target:,.0f} units",
                 f"at most {MOST_UNITS:,}: divide the target and all weights by the same number, or split the fleet",
             )
+
+
+def _whole_target(configuration: Configuration, _: Facts) -> Iterator[Breach]:
+    for fleet in _fleets(configuration):
+        target = fleet.target or 0
+        if target < 0 or target != int(target):
+            yield Breach(fleet.path, f"a target of {target:g} units", "a target is a whole number, 0 or more")
+
+
+def _type(configuration: Configuration, _: Facts) -> Iterator[Breach]:
+    for fleet in _fleets(configuration):
+        if fleet.fleet_type not in ("", *TYPES):
+            yield Breach(fleet.path, f'there is no fleet type "{fleet.fleet_type}"', f"take one of {', '.join(TYPES)}")
 
 
 def _region_target(configuration: Configuration, _: Facts) -> Iterator[Breach]:
@@ -130,7 +164,7 @@ def _instant_only(configuration: Configuration, _: Facts) -> Iterator[Breach]:
 def _rounding(configuration: Configuration, _: Facts) -> Iterator[Breach]:
     """`diversified` deals the target out evenly and rounds each pool's instances up."""
     for fleet in _fleets(configuration):
-        if fleet.strategy != "diversified" or not fleet.spot or not fleet.overrides:
+        if fleet.strategy != "diversified" or fleet.spot is None or fleet.spot <= 0 or not fleet.overrides:
             continue
         largest = max(override.weight or 1.0 for override in fleet.overrides)
         if math.ceil(fleet.spot / largest) < len(fleet.overrides):
@@ -143,9 +177,12 @@ def _rounding(configuration: Configuration, _: Facts) -> Iterator[Breach]:
 
 
 RULES: Final = (
+    Rule("fleet-pools", "at least one launch template", _FLEETS, _some_pool),
     Rule("fleet-overrides", "at most 300 overrides, unless the type is instant", _QUOTAS, _overrides),
     Rule("fleet-launch-template-configs", "at most 50 launch template configurations", _QUOTAS, _template_configs),
     Rule("fleet-target", "at most 10,000 units in a fleet", _QUOTAS, _target),
+    Rule("fleet-whole-target", "a target is a whole number of units", _FLEETS, _whole_target),
+    Rule("fleet-type", "maintain, request or instant", _FLEETS, _type),
     Rule("region-target", "at most 100,000 units in all fleets of a region", _QUOTAS, _region_target),
     Rule("fleet-subnets", "one subnet of each AZ in one request", _QUOTAS, _subnets),
     Rule("fleet-az-name-or-id", "an AZ's name or its id, not both", _OVERRIDES, _az_name_or_id),

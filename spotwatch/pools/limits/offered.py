@@ -44,6 +44,18 @@ def _names(configuration: Configuration, _: Facts) -> Iterator[Breach]:
                 )
 
 
+def _unknown(configuration: Configuration, facts: Facts) -> Iterator[Breach]:
+    for fleet in configuration.fleets:
+        for override in fleet.overrides:
+            name = override.instance_type
+            if facts.types and parts(name) is not None and name not in facts.types:
+                yield Breach(
+                    override.path,
+                    f"{name} is not among the instance types that are known there",
+                    "see how it is written, and whether the region offers it; it may be newer than the catalogue",
+                )
+
+
 def _no_spot(configuration: Configuration, facts: Facts) -> Iterator[Breach]:
     for _fleet, override in _spot_overrides(configuration):
         name = parts(override.instance_type)
@@ -148,6 +160,7 @@ def _quotas(configuration: Configuration, facts: Facts) -> Iterator[Breach]:
 
 RULES: Final = (
     Rule("type-name", "an instance type is written like c6i.2xlarge", _TYPES, _names),
+    Rule("type-unknown", "an instance type that the catalogue has", _TYPES, _unknown, Severity.UNWISE),
     Rule("no-spot", "hpc, mac, u, t2, c8ine and m8ine have no Spot", _TYPES, _no_spot),
     Rule(
         "legacy-az",
