@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from spotwatch.cli.hook import mistake_in
+from spotwatch.cli.hook import mistake_in, only_says
 from spotwatch.cli.options import add_settings_options, load_settings, plural, settings_files, settings_places
 from spotwatch.config import BUILT_IN
 from spotwatch.core.errors import MetadataError
@@ -209,6 +209,9 @@ def _hook(hook: Hook) -> Iterator[Finding]:
     if not problems and only_root_could_start(command):
         text = f"{hook.name}: needs root for its user or group; checked as {user_name()}, not as root"
         yield Finding(Grade.WARNING, subject, text, hint="run 'sudo spotwatch check', or drop its user and group")
+    if not problems and _only_says(hook):
+        text = f"{hook.name}: it does nothing but say what it would do"
+        yield Finding(Grade.WARNING, subject, text, hint="take --dry-run out of its args")
     if not hook.background and _follows_drain(hook):
         text = f"{hook.name}: its stage waits for it, so it does its work for what comes before only"
         yield Finding(Grade.WARNING, subject, text, hint="write background = true")
@@ -229,6 +232,10 @@ def _words_of_built_in(hook: Hook) -> Iterator[str]:
     """What is wrong with the ``args`` of a hook that uses a built-in."""
     if hook.command[: len(BUILT_IN)] == BUILT_IN and (mistake := mistake_in(hook.command[len(BUILT_IN) :])):
         yield f"args: {mistake}"
+
+
+def _only_says(hook: Hook) -> bool:
+    return hook.command[: len(BUILT_IN)] == BUILT_IN and only_says(hook.command[len(BUILT_IN) :])
 
 
 def _budget(settings: Settings) -> Iterator[Finding]:

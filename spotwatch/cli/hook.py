@@ -55,13 +55,22 @@ def run(arguments: Namespace) -> int:
 
 def mistake_in(words: Sequence[str]) -> str:
     """What is wrong with the words of a built-in, its name first, as settings hold them; empty if nothing is."""
-    parser = _Examiner(add_help=False)
-    add_arguments(parser)
     try:
-        parser.parse_args(words)
+        _parsed(words)
     except UsageError as error:
         return error.message
     return ""
+
+
+def only_says(words: Sequence[str]) -> bool:
+    """Whether a built-in with these words, in which there is no mistake, does nothing but say what it would do."""
+    return bool(_parsed(words).dry_run)
+
+
+def _parsed(words: Sequence[str]) -> Namespace:
+    parser = _Examiner(add_help=False)
+    add_arguments(parser)
+    return parser.parse_args(words)
 
 
 class _Examiner(ArgumentParser):

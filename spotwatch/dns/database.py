@@ -158,7 +158,7 @@ class Database:
         )
 
     def _connect_sqlite(self) -> Any:
-        address = f"file:{quote(self.name)}?mode=rw"
+        address = f"file://{quote(self.name)}?mode=rw"  # the empty authority, for a path may begin with two slashes
         connection = sqlite3.connect(address, uri=True, timeout=LIMIT_SECONDS, isolation_level=None)
         connection.execute("BEGIN IMMEDIATE")
         return connection

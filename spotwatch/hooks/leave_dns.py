@@ -35,7 +35,7 @@ def run(arguments: Namespace, services: Services, *, dry_run: bool) -> int:
     wanted = registrations(arguments, services, addresses, weight=1)
     work = Work.begin(arguments, services, services.instance().region)
     earlier = EarlierRun(services)
-    if arguments.wait_ttl and not dry_run:
+    if _has_to_remember(arguments) and not dry_run:
         looked = work.change({one.name: partial(work.service.leave, one, dry_run=True) for one in wanted})
         earlier.about_to_take(looked)
         wanted = [one for one in wanted if one.name in {change.name for change in looked}]
@@ -47,6 +47,11 @@ def run(arguments: Namespace, services: Services, *, dry_run: bool) -> int:
     if arguments.wait_ttl and not dry_run and shown:
         work.let_caches_expire(changes)
     return work.exit_code
+
+
+def _has_to_remember(arguments: Namespace) -> bool:
+    """Whether what it waits for may still be to come when it runs again and finds the records gone."""
+    return bool(arguments.wait_ttl or getattr(arguments, "checked", ()))
 
 
 def _tell(change: NameChange, *, dry_run: bool, shown: bool) -> None:

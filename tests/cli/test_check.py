@@ -205,6 +205,21 @@ class TestHooks:
         assert code == 1
         assert "a: args: unrecognized arguments: --fast" in of(findings, "hook", "problem")
 
+    @pytest.mark.parametrize(
+        ("use", "args"),
+        [
+            ("run-parts", ["--dry-run", "/etc/drain.d"]),
+            ("leave-dns", ["--dry-run", "route53", "--name", "app.example.test"]),
+            ("leave-dns", ["route53", "--name", "app.example.test", "--dry-run"]),
+        ],
+    )
+    def test_a_built_in_that_would_only_say_what_it_does_is_a_warning(
+        self, check: Check, use: str, args: list[str]
+    ) -> None:
+        code, findings = check(f'[[hook]]\nname = "a"\nuse = "{use}"\ntimeout = "9s"\nargs = {json.dumps(args)}')
+        assert code == 0
+        assert of(findings, "hook", "warning") == ["a: it does nothing but say what it would do"]
+
     @pytest.mark.parametrize(("key", "what"), [("user", "user"), ("group", "group")])
     def test_whom_it_runs_as_has_to_exist(self, check: Check, key: str, what: str) -> None:
         code, findings = check(hook(**{key: "no-such"}))

@@ -387,6 +387,14 @@ def test_an_sqlite_file_that_is_missing_is_not_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_sqlite_url_with_a_fourth_slash_names_the_same_file(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "dns.sqlite3").close()
+    database = Database.parse(f"sqlite:///{tmp_path / 'dns.sqlite3'}")
+    assert database.name.startswith("//")
+    with database.transaction() as transaction:
+        assert transaction.rows("SELECT 1 AS one") == [{"one": 1}]
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [

@@ -184,6 +184,26 @@ def test_a_real_bind_answers_with_the_instance_and_then_without(bind: RealServer
     assert bind.addresses() == {"10.0.0.7"}
 
 
+def test_a_server_that_has_not_shown_the_change_is_asked_once_more_when_it_is_run_again(
+    bind: RealServer, run_hook: RunHook
+) -> None:
+    clock = RealClock()
+    words = ("update", "--name", NAME, "--server", f"127.0.0.1:{bind.port}", "--key-file", str(bind.key))
+    environment = {**DRAIN, "SPOTWATCH_TIMEOUT": "3", "SPOTWATCH_DRAIN_ID": "one"}
+    services = HookServices(ONE, ("10.0.0.5",), environment, clock, kept=Kept())
+    services.born = clock.now()
+    assert run_hook("join-dns", services, *words)[0] == 0
+    for _ in range(2):
+        services.born = clock.now()
+        code, said = run_hook("leave-dns", services, *words, "--check-server", "127.0.0.1:1")
+        assert code == 69
+        assert "127.0.0.1:1 gave no answer" in said
+        assert bind.addresses() == set()
+    services.born = clock.now()
+    code, said = run_hook("leave-dns", services, *words, "--check-server", f"127.0.0.1:{bind.port}")
+    assert (code, said) == (0, f"{NAME}: 1 IPv4 address (10.0.0.5) taken out, and no longer answered\n")
+
+
 def test_a_real_bind_that_refuses_the_key_is_77_with_a_hint(bind: RealServer, run_hook: RunHook) -> None:
     clock = RealClock()
     services = HookServices(clock=clock, born=clock.now())
