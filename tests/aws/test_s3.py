@@ -12,6 +12,8 @@ from spotwatch.core.errors import DestinationError, DestinationFull
 from spotwatch.simulate.strict_aws import Fault
 from tests.cloud import BUCKET, Cloud
 
+pytestmark = pytest.mark.slow
+
 LARGE = bytes(range(256)) * (PART_BYTES // 256) * 2 + b"the last part"
 SMALL = b"one part"
 

@@ -12,6 +12,8 @@ from spotwatch.core.errors import AwsBroken, AwsDenied, AwsRefused, NotInTime, U
 from spotwatch.simulate.strict_aws import Fault
 from tests.balancers import DRAIN, GROUP, Account, HookServices, RunHook
 
+pytestmark = pytest.mark.slow
+
 NAME = "leave-auto-scaling"
 LIFECYCLE = {
     "SPOTWATCH_EVENT": "lifecycle",
@@ -343,7 +345,6 @@ def test_trouble_that_does_not_pass_is_an_error_at_the_deadline(
     assert 90 < account.clock.now() < 119
 
 
-@pytest.mark.slow
 def test_an_endpoint_that_never_answers_does_not_outlast_the_deadline(account: Account, instance: str) -> None:
     forever = threading.Event()
     account.aws.slowness = forever.wait  # type: ignore[assignment]

@@ -24,6 +24,8 @@ from tests.pools.problems import Reference, objective_of
 from tests.pools.test_solver import rows
 from tests.pools.verification import violations
 
+pytestmark = pytest.mark.slow
+
 UNEVENNESS = Demand("", 1.0).unevenness
 """The default."""
 

@@ -28,6 +28,8 @@ from tests.pools.plans import (
     planned,
 )
 
+pytestmark = pytest.mark.slow
+
 TEMPLATES = {"x86_64": LaunchTemplate(id="lt-0123456789abcdef0"), "arm64": LaunchTemplate(name="web-arm", version="3")}
 SETTINGS = Settings(launch_templates=TEMPLATES, subnets=SUBNETS, tags={"team": "web ${x}"})
 PLANS = {
