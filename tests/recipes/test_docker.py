@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,10 +63,17 @@ def import_busybox(engine: Engine, directory: Path) -> None:
 
 
 @pytest.fixture
-def engine(machine: Machine, tmp_path: Path) -> Iterator[Engine]:
+def run_directory() -> Iterator[str]:
+    """With a short name: containerd's sockets are in it, whose paths have no more than 104 bytes."""
+    with tempfile.TemporaryDirectory(prefix="docker-", ignore_cleanup_errors=True) as name:
+        yield name
+
+
+@pytest.fixture
+def engine(machine: Machine, tmp_path: Path, run_directory: str) -> Iterator[Engine]:
     """An engine outside of the container, whose socket is in it."""
     socket = machine.container.path(SOCKET)
-    words = ["dockerd", f"--host=unix://{socket}", f"--data-root={tmp_path}/data", f"--exec-root={tmp_path}/run"]
+    words = ["dockerd", f"--host=unix://{socket}", f"--data-root={tmp_path}/data", f"--exec-root={run_directory}"]
     words += [
         f"--pidfile={tmp_path}/pid",
         "--storage-driver=vfs",
