@@ -93,6 +93,8 @@ def engine(machine: Machine, tmp_path: Path, run_directory: str) -> Iterator[Eng
     finally:
         process.terminate()
         process.wait(60)
+        # An engine that could not start leaves its data mounted, and pytest could not remove the directory then.
+        subprocess.run(["umount", "--quiet", "--lazy", f"{tmp_path}/data"], check=False, stderr=subprocess.DEVNULL)
         socket.unlink(missing_ok=True)
 
 
