@@ -61,11 +61,20 @@ class FileReport:
 
 @dataclass(frozen=True, slots=True)
 class ObjectReport:
-    """One object of the volume, and where each range is in it."""
+    """One object of the volume, and where each range is in it.
+
+    Attributes:
+        key: where it is stored.
+        size: bytes.
+        sha256: its SHA-256, for whoever wants to know that nobody has put another one in its place.
+        xxh128: its XXH128 (`xxhsum -H128`), by which it is read back: that finds damage in a tenth of the CPU time.
+        frames: in the order of the object.
+    """
 
     key: str
     size: int
     sha256: str
+    xxh128: str
     frames: tuple[Frame, ...]
 
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
+from xxhash import xxh128
+
 from spotwatch.core.errors import DestinationError
 from spotwatch.ship.bundle import Bundle, Frame, Packer, Unpacker, deal_out, decode_index, index_length, one_each
 from spotwatch.ship.destination import Destination
@@ -109,7 +111,7 @@ class Shipment:
         measured = _Measured(self._followed(packer, bundle, frames))
         if not self._destination.put(key, measured):
             return None
-        return ObjectReport(key, measured.size, measured.digest.hexdigest(), tuple(frames))
+        return measured.report(key, tuple(frames))
 
     def _followed(self, packer: Packer, bundle: Bundle, frames: list[Frame]) -> Iterator[bytes]:
         for chunk in packer.pack(bundle, frames):
@@ -132,7 +134,7 @@ class Shipment:
             _unpack_all(frames, measured)
         except ValueError:
             return None
-        return ObjectReport(key, measured.size, measured.digest.hexdigest(), frames)
+        return measured.report(key, frames)
 
 
 def drafted(decision: "Decision", origin: Origin) -> Manifest:
@@ -155,18 +157,24 @@ def _content(frame: Frame) -> Frame:
 
 
 class _Measured:
-    """Chunks on their way, counted and hashed."""
+    """An object's chunks on their way, counted and hashed."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = chunks
-        self.size = 0
-        self.digest = hashlib.sha256()
+        self._size = 0
+        self._sha256 = hashlib.sha256()
+        self._xxh128 = xxh128()
 
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._chunks:
-            self.size += len(chunk)
-            self.digest.update(chunk)
+            self._size += len(chunk)
+            self._sha256.update(chunk)
+            self._xxh128.update(chunk)
             yield chunk
+
+    def report(self, key: str, frames: tuple[Frame, ...]) -> ObjectReport:
+        """Of the object, once all its chunks have passed."""
+        return ObjectReport(key, self._size, self._sha256.hexdigest(), self._xxh128.hexdigest(), frames)
 
 
 def publish(manifest: Manifest, destination: Destination) -> str:
@@ -240,10 +248,11 @@ def verify(manifest: Manifest, destination: Destination, *, renew: Callable[[], 
         DestinationError: something is not there, or not what was stored.
     """
     for told in manifest.objects:
-        measured = _Measured(destination.read(told.key))
-        for _ in measured:
+        digest = xxh128()
+        for chunk in destination.read(told.key):
+            digest.update(chunk)
             renew()
-        if measured.digest.hexdigest() != told.sha256:
+        if digest.hexdigest() != told.xxh128:
             raise DestinationError(
                 f"{destination.url}/{told.key}: the checksum is another one than was stored",
                 hint="see what has changed it",

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from xxhash import xxh128_hexdigest
+
 from spotwatch.aws.session import Session
 from spotwatch.aws.volumes import Volumes
 from spotwatch.core.errors import DestinationError, VolumeUnreadable
@@ -60,7 +62,7 @@ class Shelf:
         self.while_shipping(renew)
         digest = hashlib.sha256(data).hexdigest()
         frame = Frame("app.log", 12, 0, len(data), 0, len(data), digest)
-        report = ObjectReport(key, len(data), digest, (frame,))
+        report = ObjectReport(key, len(data), digest, xxh128_hexdigest(data), (frame,))
         anomalies = self.anomalies.get(volume.id, ())
         return Manifest(volume.id, label.instance_id, {}, "clean", "2026-11-22T00:00:00Z", (), (report,), anomalies)
 

@@ -1,10 +1,12 @@
 """A shipment may be begun again anywhere, by anybody: what is there is found, what is wrong is passed by."""
 
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+from xxhash import xxh128_hexdigest
 from zstandard import ZstdCompressor
 
 from spotwatch.core.errors import DestinationError, PackingFailed
@@ -107,6 +109,12 @@ class TestStoring:
         frames = manifest.objects[0].frames
         assert [(frame.start, frame.end) for frame in frames] == [(0, size - 1), (size - 1, size)]
         verify(manifest, target)
+
+    def test_the_hashes_of_an_object_are_those_of_what_is_stored(self, tmp_path: Path, target: Memory) -> None:
+        (told,) = store(written(tmp_path, a=b"hello", b=b"x" * 100_000), target).objects
+        stored = target.objects[told.key]
+        assert (told.size, told.sha256) == (len(stored), sha256(stored).hexdigest())
+        assert told.xxh128 == xxh128_hexdigest(stored)
 
     def test_nothing_to_ship_is_a_manifest_without_objects(self, tmp_path: Path, target: Memory) -> None:
         manifest = store(written(tmp_path), target)
