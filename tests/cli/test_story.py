@@ -102,7 +102,9 @@ class TestStory:
         ]
         assert in_order(out, happenings)
         # On a busy machine the notice comes before the volume is armed, which holds up nothing.
-        assert in_order(out, [" app    writes its log, line ", " daemon arm-volume succeeded after ", " daemon stopped\n"])
+        assert in_order(
+            out, [" app    writes its log, line ", " daemon arm-volume succeeded after ", " daemon stopped\n"]
+        )
 
     def test_nothing_wraps_at_80_columns_and_nothing_is_colored(self, performed: Performed) -> None:
         out = performed("whole").stdout
