@@ -41,7 +41,7 @@ LIBRARIES: dict[str, set[str]] = {
     "notify": {"httpx", "apprise"},
     "ship": {"zstandard", "xxhash", "yaml"},
     "pools": {"jinja2", "yaml", "botocore", "cfnlint"},
-    "aws": {"boto3", "botocore", "tenacity", "httpx"},
+    "aws": {"boto3", "botocore", "tenacity", "httpx", "isal"},
     "host": {"pyroute2"},
     "log": {"structlog"},
     "cli": {"rich"},

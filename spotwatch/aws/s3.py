@@ -11,7 +11,6 @@ What this survives:
 """
 
 import base64
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+
+from isal.isal_zlib import crc32
 
 from spotwatch.aws.session import Api
 from spotwatch.core.errors import (
@@ -222,7 +223,7 @@ class Bucket:
         crc, number, part = 0, 0, first
         with ThreadPoolExecutor(SENDERS, thread_name_prefix="send") as senders:
             while part:
-                number, crc = number + 1, zlib.crc32(part, crc)
+                number, crc = number + 1, crc32(part, crc)
                 going.append(senders.submit(self._send_part, upload, number, part))
                 if len(going) > SENDERS:
                     sent.append(going.popleft().result())
@@ -284,7 +285,7 @@ def _parts(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _checksums(data: bytes) -> dict[str, str]:
-    return {"ChecksumCRC32": _base64(zlib.crc32(data))}
+    return {"ChecksumCRC32": _base64(crc32(data))}
 
 
 def _base64(crc: int) -> str:

@@ -88,8 +88,9 @@ def _bucket(name: str, prefix: str, kept: Keeping) -> Destination:
     try:
         from spotwatch.aws.s3 import Bucket, Options
         from spotwatch.aws.session import Session
-    except ImportError:
-        raise UsageError("S3 needs the package boto3", hint="install the extra: pip install '.[ship]'") from None
+    except ImportError as error:
+        what = f"S3 needs the package {error.name}"
+        raise UsageError(what, hint="install the extra: pip install '.[ship]'") from None
     s3 = Session(Clock(), patience=PATIENCE).api("s3", endpoint=kept.endpoint or None)
     options = Options(kept.encryption, kept.kms_key, kept.storage_class, kept.lock_mode, kept.lock_until)
     return Bucket(s3, name, prefix, options)

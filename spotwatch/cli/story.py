@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 PARTS: Final = ("preserve-volume", "ship")
 """What the story can be played without, to see what becomes of the log then."""
 
-LIBRARIES: Final = ("boto3", "flask", "flask_cors", "moto", "tenacity", "xxhash", "yaml", "zstandard")
+LIBRARIES: Final = ("boto3", "flask", "flask_cors", "isal", "moto", "tenacity", "xxhash", "yaml", "zstandard")
 """What it needs besides what the rehearsal needs; the extra `story`."""
 
 INSTALL: Final = "pip install '.[simulate]'"

@@ -11,10 +11,14 @@ from spotwatch.cli.options import add_settings_options, load_settings
 from spotwatch.cli.ship.order import Order, add_batch_options, add_order_options, check_words, order_of
 from spotwatch.core.errors import EX_DATAERR, SpotwatchError
 from spotwatch.core.settings import LogSettings, ShipSettings
+from spotwatch.host.memory import keep_freed_memory
 from spotwatch.ship.manifest import Manifest
 
 MOST_GARBAGE: Final = 50_000
 """Objects made before garbage is looked for: the libraries make that many which stay, and each look goes over them."""
+
+KEPT_BYTES: Final = 16 * 1024 * 1024
+"""Of freed memory: a few frames or parts of uploads, one after the other."""
 
 DESCRIPTION = """\
 Ship what log agents had not sent when their instance died.
@@ -66,6 +70,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Ship, or read one volume for the process that does."""
     gc.set_threshold(MOST_GARBAGE)
+    keep_freed_memory(KEPT_BYTES)
     if arguments.draft:
         return _read(order_of(arguments, ShipSettings()), arguments)
     check_words(arguments)
