@@ -18,8 +18,11 @@ SMALLEST_HOLE: Final = 64 * 1024
 MOST_RANGES: Final = 65_536
 """Of one file: somebody may have made it of nothing but holes, and each range takes memory."""
 
+_LAST: Final = 4 * 1024
+"""Bytes that are read first from the end backwards: of nearly all files they show the last byte."""
+
 _CHUNK: Final = 64 * 1024
-"""Bytes that are read at a time from the end backwards: of most files it is the first time that shows the last byte."""
+"""Bytes that are read at a time after those."""
 
 COMPRESSED_OR_BINARY: Final = (
     b"\x1f\x8b",  # gzip
@@ -96,18 +99,18 @@ def end_of_text(file: BinaryIO, ranges: tuple[Range, ...]) -> int:
     """
     whole = ranges[-1].end if ranges else 0
     end = next((end for extent in reversed(ranges) if (end := _last_byte(file, extent))), 0)
-    return end if end == 0 or _is_text(file, ranges[0].start) else whole
+    return end if end in (0, whole) or _is_text(file, ranges[0].start) else whole
 
 
 def _last_byte(file: BinaryIO, extent: Range) -> int:
     """The byte after the last in the extent that is no NUL, 0 if there is none; read backwards."""
-    end = extent.end
+    end, most = extent.end, _LAST
     while end > extent.start:
-        start = max(extent.start, end - _CHUNK)
+        start = max(extent.start, end - most)
         file.seek(start)
         if data := file.read(end - start).rstrip(b"\0"):
             return start + len(data)
-        end = start
+        end, most = start, _CHUNK
     return 0
 
 
