@@ -31,7 +31,8 @@
     ├── AwsError                        69  AWS did not do what it was asked for
     │   ├── AwsUnreachable (Transient)          no complete answer came
     │   ├── AwsThrottled (Transient)            it asks for patience
-    │   ├── AwsBroken (Transient)               5xx, and answers that make no sense
+    │   ├── AwsBroken (Transient)               5xx, and answers that come damaged
+    │   │   └── AwsGarbled                          an answer that makes no sense: it is not AWS that answers
     │   ├── AwsUnsettled (Transient)            it has begun what it was asked for, and not finished
     │   ├── AwsDenied                   77  credentials or an IAM permission are missing
     │   ├── AwsNotFound                         the resource is not there
@@ -268,7 +269,11 @@ class AwsThrottled(AwsError, Transient):
 
 
 class AwsBroken(AwsError, Transient):
-    """AWS is in trouble, or something else answers in its place."""
+    """AWS is in trouble, or its answer came damaged."""
+
+
+class AwsGarbled(AwsBroken):
+    """The answer makes no sense: something else answers in AWS's place."""
 
 
 class AwsUnsettled(AwsError, Transient):

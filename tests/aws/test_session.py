@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
-from spotwatch.aws.session import Api, Session, aws_error, iam_action, patiently
+from spotwatch.aws.errors import aws_error, iam_action
+from spotwatch.aws.session import GARBLED_AT_MOST, Api, Session, patiently
 from spotwatch.core.errors import (
     AwsBroken,
     AwsConflict,
     AwsDenied,
     AwsError,
+    AwsGarbled,
     AwsNotFound,
     AwsRefused,
     AwsThrottled,
@@ -272,6 +274,17 @@ def test_what_is_no_answer_of_ec2_is_broken_and_tried_again(ec2: Api, aws: Scrip
     assert ec2.call("DescribeVolumes")["Volumes"] == []
 
 
+def test_a_page_is_not_printed_whole(ec2: Api, aws: ScriptedAws) -> None:
+    page = "<p>Sign in</p>\n" * 1000
+    for body in (f"<html>{page}</html>", f"{VOLUMES.get_data().decode()}{page}"):
+        aws.lay("DescribeVolumes", Response(body, 200, content_type="text/html"))
+        with pytest.raises(AwsGarbled) as raised:
+            ec2.attempt("DescribeVolumes")
+        assert "makes no sense" in raised.value.message
+        assert len(raised.value.message) < 800
+        assert "\n" not in raised.value.message
+
+
 JSON_GARBAGE = {
     "a proxy's page": Response("<html>Sign in</html>", 200),
     "cut short": Response('{"Quotas": [', 200),
@@ -347,7 +360,7 @@ def test_after_the_deadline_nothing_is_tried(clock: VirtualClock) -> None:
     assert attempts.began == []
 
 
-PATIENT = [AwsUnreachable, AwsThrottled, AwsBroken]
+PATIENT = [AwsUnreachable, AwsThrottled, AwsBroken, AwsGarbled]
 FINAL = [AwsDenied, AwsNotFound, AwsConflict, AwsRefused]
 
 
@@ -357,6 +370,14 @@ def test_a_transient_error_is_tried_again(clock: VirtualClock, error: type[AwsEr
     with pytest.raises(error):
         patiently(clock.now() + 60, clock)(attempts)
     assert len(attempts.began) > 3
+
+
+def test_an_answer_that_makes_no_sense_again_and_again_is_no_accident(clock: VirtualClock) -> None:
+    attempts = Attempts(clock, AwsGarbled("a proxy's page"))
+    with pytest.raises(AwsGarbled):
+        patiently(clock.now() + 3600, clock)(attempts)
+    assert len(attempts.began) == GARBLED_AT_MOST
+    assert clock.now() - attempts.began[0] < 15
 
 
 @pytest.mark.parametrize("error", FINAL)
