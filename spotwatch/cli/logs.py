@@ -95,7 +95,7 @@ def _chosen(arguments: Namespace, source: Destination) -> Iterator[ShippedFile]:
     patterns, since = LogPatterns(arguments.path, rotations=False), arguments.since or ""
     for _, manifest in latest_manifests(source, instance=arguments.instance, volume=arguments.volume, since=since):
         for file in shipped_files(manifest):
-            if patterns.match(file.file.path) and file.file.modified >= since:
+            if any(map(patterns.match, file.file.names)) and file.file.modified >= since:
                 yield file
 
 
@@ -124,7 +124,8 @@ def _ls(arguments: Namespace, source: Destination) -> int:
         for file in its:
             gaps = sum(gap.end - gap.start for gap in file.gaps)
             missing = f"  ({format_size(gaps)} not shipped)" if gaps else ""
-            print(f"  {file.file.modified}  {file.shipped_bytes:>14,}  {shown_path(file.file.path)}{missing}")
+            names = ", also ".join(map(shown_path, file.file.names))
+            print(f"  {file.file.modified}  {file.shipped_bytes:>14,}  {names}{missing}")
     return 0
 
 
@@ -133,6 +134,7 @@ def _document(file: ShippedFile) -> dict[str, Any]:
         "instance": file.manifest.instance,
         "volume": file.manifest.volume,
         "path": file.file.path,
+        "other_names": list(file.file.other_names),
         "modified": file.file.modified,
         "size": file.file.size,
         "shipped_bytes": file.shipped_bytes,

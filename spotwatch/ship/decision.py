@@ -13,7 +13,7 @@ What this survives without losing a line:
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from io import BytesIO
 from typing import BinaryIO, Final, Protocol
@@ -102,12 +102,14 @@ class FileDecision:
     Attributes:
         file: which.
         segments: in order; with the NUL bytes at its end they are the whole file.
-        trailing_nul_bytes: that a power cut has left at its end; they are not shipped.
+        trailing_nul_bytes: at its end, where a power cut leaves them; they are not shipped.
+        other_names: further paths of the same file (hard links), in order; it is shipped under one.
     """
 
     file: LogFile
     segments: tuple[Segment, ...]
     trailing_nul_bytes: int = 0
+    other_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +136,12 @@ class Decision:
         journals: what is exported instead of shipped.
         anomalies: what was wrong, each a sentence: a reason to keep the volume.
         refuted: positions that were not believed, each a sentence; ordinary after rotations.
-        other_names: of files that have several, each a sentence; they are shipped under one.
     """
 
     files: tuple[FileDecision, ...] = ()
     journals: tuple[JournalEntries, ...] = ()
     anomalies: tuple[str, ...] = ()
     refuted: tuple[str, ...] = ()
-    other_names: tuple[str, ...] = ()
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -197,7 +197,7 @@ class _Deciding:
         self._tree = tree
         self._policy = policy
         self._anomalies = list[str]()
-        self._other_names = list[str]()
+        self._other_names = dict[str, list[str]]()
         self._all = self._listed(tree)
         self._states = [self._state(agent) for agent in source.agents]
         self._buffers = {path for state in self._states for path in state.buffers}
@@ -224,12 +224,12 @@ class _Deciding:
         decided.sort(key=lambda file: file.file.path)
         self._anomalies += self._beliefs.missing(self._all)
         return Decision(
-            tuple(decided),
-            self._journals,
-            tuple(self._anomalies),
-            tuple(self._beliefs.refuted),
-            tuple(self._other_names),
+            tuple(map(self._with_names, decided)), self._journals, tuple(self._anomalies), tuple(self._beliefs.refuted)
         )
+
+    def _with_names(self, decided: FileDecision) -> FileDecision:
+        names = self._other_names.get(decided.file.path)
+        return replace(decided, other_names=tuple(names)) if names else decided
 
     def _listed(self, tree: Tree) -> list[LogFile]:
         files = list[LogFile]()
@@ -247,7 +247,7 @@ class _Deciding:
         first: dict[int, LogFile] = {}
         for log in logs:
             if (named := first.setdefault(log.inode, log)) is not log:
-                self._other_names.append(f"{log.path} is another name of {named.path}")
+                self._other_names.setdefault(named.path, []).append(log.path)
         return list(first.values())
 
     def _state(self, agent: Agent) -> AgentState:

@@ -47,8 +47,9 @@ class FileReport:
         inode: its number.
         size: bytes.
         modified: when it was last changed (RFC 3339, UTC).
-        trailing_nul_bytes: that ext4 had left at its end, and that were not shipped.
-        ranges: what was decided, in order; together they are the whole file.
+        ranges: what was decided, in order; with the NUL bytes at its end they are the whole file.
+        trailing_nul_bytes: at its end, where a power cut leaves them; they were not shipped.
+        other_names: further paths of the same file (hard links); it was shipped under `path` alone.
     """
 
     path: str
@@ -57,6 +58,12 @@ class FileReport:
     modified: str
     ranges: tuple[RangeReport, ...]
     trailing_nul_bytes: int = 0
+    other_names: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All its paths."""
+        return (self.path, *self.other_names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +174,8 @@ def _is_a(value: object, wanted: type) -> bool:
 
 
 def _file(told: Mapping[str, Any]) -> FileReport:
-    return _checked(FileReport, {**told, "ranges": tuple(_checked(RangeReport, each) for each in told["ranges"])})
+    ranges = tuple(_checked(RangeReport, each) for each in told["ranges"])
+    return _checked(FileReport, {**told, "ranges": ranges, "other_names": tuple(map(str, told["other_names"]))})
 
 
 def _object(told: Mapping[str, Any]) -> ObjectReport:

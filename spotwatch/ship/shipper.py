@@ -282,6 +282,7 @@ def _report(decided: "FileDecision") -> FileReport:
             for segment in decided.segments
         ),
         trailing_nul_bytes=decided.trailing_nul_bytes,
+        other_names=decided.other_names,
     )
 
 

@@ -99,6 +99,16 @@ class TestLs:
         assert b" b " not in logs("ls").stdout
         assert b" b  (9 B not shipped)" in logs("ls", "--all").stdout
 
+    def test_a_file_with_two_names_is_found_by_each_and_told_under_both(
+        self, logs: Logs, target: Path, tmp_path: Path
+    ) -> None:
+        tree = written(tmp_path / "v", app=b"a line\n")
+        os.link(tmp_path / "v/app", tmp_path / "v/latest")
+        ship(target, tree)
+        assert logs("ls", "--path", "latest").stdout.endswith(b"  app, also latest\n")
+        assert json.loads(logs("ls", "--json").stdout)[0]["other_names"] == ["latest"]
+        assert logs("cat", "--path", "latest").stdout == b"a line\n"
+
     def test_a_destination_with_nothing_lists_nothing(self, logs: Logs) -> None:
         assert (logs("ls").returncode, logs("ls").stdout) == (0, b"")
 

@@ -20,7 +20,9 @@ from spotwatch.ship.manifest import (
 )
 
 FRAME = Frame("log/caf\udce9", 12, 0, 5, 0, 14, "ab")
-FILE = FileReport("log/caf\udce9", 12, 5, "2026-11-22T08:20:00Z", (RangeReport(0, 5, True, "unread"),), 3)
+FILE = FileReport(
+    "log/caf\udce9", 12, 5, "2026-11-22T08:20:00Z", (RangeReport(0, 5, True, "unread"),), 3, ("log/latest",)
+)
 MANIFEST = Manifest(
     "vol-1", "i-1", {"type": "xfs"}, "plain", "2026-11-22T08:20:00Z", (FILE,),
     (ObjectReport("k", 40, "cd", "ef", (FRAME,)),), ("wrong",),

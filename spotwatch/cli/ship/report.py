@@ -27,13 +27,13 @@ def plan(manifest: Manifest) -> Iterator[str]:
     yield f"{manifest.volume}: {format_size(total)} would be shipped"
     yield from _way(manifest)
     for file in manifest.files:
-        yield f"  {shown_path(file.path)}"
+        yield f"  {', also '.join(map(shown_path, file.names))}"
         for piece in file.ranges:
             what = "ship" if piece.shipped else "skip"
             hint = ", rests on a position that proves nothing" if piece.hint else ""
             yield f"    {what} {piece.start:>14,} to {piece.end:>14,}  {piece.reason}{hint}"
         if file.trailing_nul_bytes:
-            yield f"    skip {file.trailing_nul_bytes:,} NUL bytes at its end, left by a power cut"
+            yield f"    skip {file.trailing_nul_bytes:,} NUL bytes at its end, as a power cut leaves them"
     yield from _remarks(manifest)
 
 
@@ -91,4 +91,10 @@ def _file(file: FileReport) -> Mapping[str, Any]:
         {"start": piece.start, "end": piece.end, "shipped": piece.shipped, "reason": piece.reason, "hint": piece.hint}
         for piece in file.ranges
     ]
-    return {"path": file.path, "size": file.size, "ranges": ranges, "trailing_nul_bytes": file.trailing_nul_bytes}
+    return {
+        "path": file.path,
+        "other_names": list(file.other_names),
+        "size": file.size,
+        "ranges": ranges,
+        "trailing_nul_bytes": file.trailing_nul_bytes,
+    }
