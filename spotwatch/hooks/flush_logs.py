@@ -92,8 +92,7 @@ def run(arguments: Namespace, services: Services, *, dry_run: bool) -> int:
     """Do it; 1 if an agent could not be told, or the volume could not be synced."""
     work = _Work(arguments, services, TimeLeft.of(services))
     if dry_run:
-        work.say()
-        return 0
+        return work.say()
     if "SPOTWATCH_REHEARSAL" in services.environment:
         return work.rehearse()
     return work.run()
@@ -113,15 +112,19 @@ class _Work:
         self._event = services.environment.get("SPOTWATCH_EVENT", "")
         self._drain = services.environment.get("SPOTWATCH_DRAIN_ID", "")
 
-    def say(self) -> None:
-        """What would be done."""
+    def say(self) -> int:
+        """What would be done, and what could not be."""
         for telling in self._tellings:
             print(f"would tell {telling.name}, for at most {self._limit:g} s")
+        if problem := self._files.why_not_to_sync(self._volume):
+            print(problem)
+            return 1
         freeze_at, reason = self._when_to_freeze()
         print(f"would sync {self._volume}{' every second until the end' if self._time.deadline else ''}")
         print(
             f"would freeze it {self._freeze:g} s before the deadline" if freeze_at else f"would not freeze it: {reason}"
         )
+        return 0
 
     def rehearse(self) -> int:
         """Everything but what would go on after the rehearsal: nothing is frozen, and it is synced once."""

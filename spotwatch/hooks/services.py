@@ -192,6 +192,10 @@ class FileSystems(Protocol):
         """Write everything that is not written yet to the disk."""
         ...
 
+    def why_not_to_sync(self, path: str) -> str:
+        """Nothing is written; only that it could be is seen."""
+        ...
+
     def write_note(self, mount_point: str, name: str, text: str) -> str:
         """Replace a file in the directory `.spotwatch` at the root of the file system; durable when it returns."""
         ...

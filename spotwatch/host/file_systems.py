@@ -39,6 +39,14 @@ class FileSystems:
             return f"{path} cannot be synced: {error.strerror}"
         return ""
 
+    def why_not_to_sync(self, path: str) -> str:
+        """Whether there is something to be synced."""
+        try:
+            with freeze.opened(path):
+                return ""
+        except OSError as error:
+            return f"{path} cannot be synced: {error.strerror}"
+
     def write_note(self, mount_point: str, name: str, text: str) -> str:
         """Replace a file in the directory `.spotwatch` of the file system."""
         return write_note(mount_point, name, text)

@@ -89,8 +89,10 @@ def _make_store(store: BinaryIO, size: int) -> None:
         check=False,
     )
     if run.returncode != 0:
+        said = run.stderr.decode(errors="replace").strip().rpartition(": ")[2]
         raise OverlayUnavailable(
-            run.stderr.decode(errors="replace").strip(), hint="is there room in the scratch space?"
+            f"the file that the replay of the journal writes to cannot be made: {said}",
+            hint="see whether there is room in the scratch space, or name another with --scratch or ship.scratch",
         )
 
 

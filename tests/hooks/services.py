@@ -146,6 +146,9 @@ class FakeFileSystems:
         self.syncs += 1
         return self.no_sync
 
+    def why_not_to_sync(self, path: str) -> str:  # noqa: ARG002
+        return self.no_sync
+
     def write_note(self, mount_point: str, name: str, text: str) -> str:
         if not self.no_note:
             self.notes[f"{mount_point}/{name}"] = text

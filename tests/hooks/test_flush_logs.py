@@ -177,6 +177,12 @@ class TestByHand:
             "would freeze it 2 s before the deadline",
         ]
 
+    def test_a_dry_run_fails_where_there_is_nothing_to_sync(self, capsys: pytest.CaptureFixture[str]) -> None:
+        services = FakeServices(DRAIN)
+        services.file_systems.no_sync = "/var/log/app cannot be synced: No such file or directory"
+        assert run(services, dry_run=True) == 1
+        assert capsys.readouterr().out == "/var/log/app cannot be synced: No such file or directory\n"
+
 
 @pytest.mark.parametrize(
     ("words", "mistake"),
