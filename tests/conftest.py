@@ -1,6 +1,7 @@
 """Fixtures that tests of several rooms use, and what makes all of them take half of the time."""
 
 import gc
+import signal
 from collections.abc import Iterator
 
 import botocore.session
@@ -12,8 +13,13 @@ pytest_plugins = ("tests.cloud", "tests.balancers", "tests.naming", "tests.rados
 
 
 def pytest_configure() -> None:
-    """Look for garbage less often: with all tests and moto in memory it takes a third of the time that tests take."""
+    """Look for garbage less often: with all tests and moto in memory it takes a third of the time that tests take.
+
+    And Ctrl-C ends what the tests start, also where a shell has started them in the background, ignoring it.
+    """
     gc.set_threshold(10_000, 20, 20)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
