@@ -1,6 +1,7 @@
 """AWS for tests: the strict double, with clients and with what a test usually begins with. Time is the test's own."""
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,19 +37,23 @@ class Cloud:
     """The double, boto3's clients of it, and a few resources."""
 
     def __init__(self, aws: "StrictAws", clock: ManualClock) -> None:
-        import boto3
-        from botocore.config import Config
-
-        once = Config(retries={"total_max_attempts": 1}, read_timeout=20)
         self.aws = aws
         self.clock = clock
-        self.ec2: Any = boto3.client("ec2", config=once)
-        self.s3: Any = boto3.client("s3", config=once)
-        self._boto3, self._once = boto3, once
+
+    @cached_property
+    def ec2(self) -> Any:
+        return self.client("ec2")
+
+    @cached_property
+    def s3(self) -> Any:
+        return self.client("s3")
 
     def client(self, service: str) -> Any:
         """Another service's."""
-        return self._boto3.client(service, config=self._once)
+        import boto3
+        from botocore.config import Config
+
+        return boto3.client(service, config=Config(retries={"total_max_attempts": 1}, read_timeout=20))
 
     def session(self, patience: float = 300.0) -> "Session":
         """Ours, patient for so many seconds of the test's time."""

@@ -15,6 +15,7 @@ from dataclasses import replace
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -35,7 +36,8 @@ from tests.test_daemon_loop import MemoryRecords
 MANY_ROUNDS = 1000
 """More than the hooks of a scenario can need at one moment."""
 
-EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "50"))
+MANY_EXAMPLES = 4 * EXAMPLES
 
 HOURS = st.sampled_from([-30.0, -3.0, -0.5, 0.5, 3.0, 30.0]).map(lambda hours: hours * 3600)
 
@@ -329,19 +331,29 @@ class Faults(RuleBasedStateMachine):
         assert unfinished == ([] if current is None else [current.notes.drain])
 
 
+FEW = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=25,
+    deadline=None,
+    report_multiple_bugs=False,
+    database=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
 class TestFaults(Faults.TestCase):  # type: ignore[misc, valid-type]
     """The promises hold after every step, and at every start of a hook."""
 
-    settings = settings(
-        max_examples=EXAMPLES,
-        stateful_step_count=25,
-        deadline=None,
-        report_multiple_bugs=False,
-        database=None,
-        derandomize="CI" in os.environ,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
+    settings = FEW
 
     @classmethod
     def tearDownClass(cls) -> None:
         print(", ".join(f"{count} {what}" for what, count in COUNTS.items()))
+
+
+@pytest.mark.slow
+class TestMoreFaults(Faults.TestCase):  # type: ignore[misc, valid-type]
+    """The same, with four times as many examples."""
+
+    settings = settings(FEW, max_examples=MANY_EXAMPLES)

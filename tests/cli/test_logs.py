@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from spotwatch import cli
 from spotwatch.ship.decision import Decision, FileDecision, Policy, Reason, Segment, Source, decide
 from spotwatch.ship.destination import Directory
 from spotwatch.ship.manifest import Manifest
@@ -27,10 +28,17 @@ def target(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def logs(tmp_path: Path, target: Path) -> Logs:
+def logs(target: Path, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Logs:
+    """Run a command in this process."""
+    monkeypatch.setenv("COLUMNS", "80")
+
     def run(verb: str, *words: str) -> "subprocess.CompletedProcess[bytes]":
-        argv = command_line("logs", verb, "--from", target.as_uri(), *words)
-        return subprocess.run(argv, env=environment(tmp_path), capture_output=True, timeout=60, check=False)
+        argv = ("logs", verb, "--from", target.as_uri(), *words)
+        try:
+            code = cli.main(argv)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return subprocess.CompletedProcess(argv, code, *capsysbinary.readouterr())
 
     return run
 

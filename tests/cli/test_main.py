@@ -167,7 +167,9 @@ class TestOutput:
         assert "/no/such/?.toml: there is no such file" in done.stderr
 
     @pytest.mark.parametrize(
-        "words", [["simulate"], ["hook", "run-parts", "--dry-run", "/bin"]], ids=["at once", "a long one"]
+        "words",
+        [["simulate", "--at", "0s terminate 20s"], ["hook", "run-parts", "--dry-run", "/bin"]],
+        ids=["at once", "a long one"],
     )
     def test_a_full_disk_in_the_middle_of_a_command_is_no_bug_either(self, tmp_path: Path, words: list[str]) -> None:
         told = b"spotwatch: the output cannot be written: No space left on device\n"

@@ -28,9 +28,9 @@ NO_PLACEHOLDER = ("cloudformation", "terraform", "karpenter")
 NINETY_DAYS_AGO = 90 * 86400
 
 
-@pytest.fixture
-def prices(tmp_path: Path) -> Path:
-    return price_table(tmp_path / "prices.csv")
+@pytest.fixture(scope="module")
+def prices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return price_table(tmp_path_factory.mktemp("prices") / "prices.csv", classes="cmt")
 
 
 @pytest.fixture

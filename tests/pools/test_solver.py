@@ -79,10 +79,16 @@ PROBLEMS = st.integers(0, 10**6)
 RELAXED = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=RELAXED)
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=RELAXED)
 @given(PROBLEMS)
 def test_on_a_generated_problem_it_is_at_most_1_percent_above_the_exact_solver(number: int) -> None:
     check_against_the_oracle(number, HASTE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(1000, 1040))
+def test_on_40_generated_problems_it_is_at_most_1_percent_above_the_exact_solver(number: int) -> None:
+    check_against_the_oracle(number, SECONDS)
 
 
 @pytest.mark.exhaustive
