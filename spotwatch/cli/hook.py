@@ -66,6 +66,13 @@ def mistake_in(words: Sequence[str]) -> str:
     return ""
 
 
+def lacks_of(words: Sequence[str]) -> Sequence[str]:
+    """What a built-in with these words, in which there is no mistake, needs at work and does not have here."""
+    from spotwatch.cli.hook_needs import lacks
+
+    return tuple(dict.fromkeys(lacks(_parsed(words))))
+
+
 def only_says(words: Sequence[str]) -> bool:
     """Whether a built-in with these words, in which there is no mistake, does nothing but say what it would do."""
     return bool(_parsed(words).dry_run)
