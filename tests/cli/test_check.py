@@ -307,6 +307,7 @@ def test_a_hint_that_several_findings_share_is_given_once(main: Main, service: M
     ("use", "args", "said"),
     [
         ("run-parts", ["/nonexistent"], "/nonexistent cannot be listed"),
+        ("leave-target-groups", ["--target-group", "arn:aws:web"], "write the ARN of a target group"),
         ("notify", ["--webhook-file", "/nonexistent"], "/nonexistent cannot be read"),
         ("notify", ["--webhook-file", "/dev/null", "--template", "/nonexistent"], "holds nothing"),
         ("notify", ["--service-file", "/nonexistent"], "/nonexistent cannot be read"),
