@@ -27,7 +27,8 @@ class Ecs:
         """Set it to DRAINING; no error if it is that already.
 
         Raises:
-            AwsNotFound: it is not registered (any more), or there is no such cluster.
+            AwsNotFound: it is not registered (any more).
+            AwsRefused: there is no such cluster.
             AwsConflict: ECS cannot drain it as it is, such as while it is being registered.
         """
         try:
@@ -37,7 +38,7 @@ class Ecs:
                 containerInstances=[instance.arn],
                 status="DRAINING",
             )
-        except AwsRefused as error:
+        except (AwsRefused, AwsNotFound) as error:
             raise _gone(error) from None
         for failure in told.get("failures", ()):
             reason = failure.get("reason", "")
@@ -66,7 +67,7 @@ class Ecs:
         try:
             for page in pages:
                 yield from page["taskArns"]
-        except AwsRefused as error:
+        except (AwsRefused, AwsNotFound) as error:
             raise _gone(error) from None
 
     def _told(self, instance: ContainerInstance, arns: Sequence[str]) -> Sequence[Mapping[str, Any]]:
@@ -77,9 +78,11 @@ class Ecs:
         return tasks
 
 
-def _gone(error: AwsRefused) -> AwsRefused | AwsNotFound:
-    """ECS has a word of its own for a cluster that is not there; an instance that is not is a wrong parameter."""
-    if error.code == "ClusterNotFoundException" or "container instance" in error.message.lower():
+def _gone(error: AwsRefused | AwsNotFound) -> AwsRefused | AwsNotFound:
+    """An instance that is not registered is a wrong parameter to ECS; a cluster that is not there is our mistake."""
+    if error.code == "ClusterNotFoundException":
+        return AwsRefused(error.message, code=error.code, hint="correct --cluster; see its region and account too")
+    if "container instance" in error.message.lower():
         return AwsNotFound(error.message, code=error.code)
     return error
 

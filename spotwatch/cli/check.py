@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from spotwatch.cli.hook import mistake_in, only_says
+from spotwatch.cli.hook import lacks_of, mistake_in, only_says
 from spotwatch.cli.options import add_settings_options, load_settings, plural, settings_files, settings_places
 from spotwatch.config import BUILT_IN
 from spotwatch.core.errors import MetadataError
@@ -229,9 +229,14 @@ def _follows_drain(hook: Hook) -> bool:
 
 
 def _words_of_built_in(hook: Hook) -> Iterator[str]:
-    """What is wrong with the ``args`` of a hook that uses a built-in."""
-    if hook.command[: len(BUILT_IN)] == BUILT_IN and (mistake := mistake_in(hook.command[len(BUILT_IN) :])):
+    """What is wrong with the ``args`` of a hook that uses a built-in, and what they need and is not here."""
+    if hook.command[: len(BUILT_IN)] != BUILT_IN:
+        return
+    words = hook.command[len(BUILT_IN) :]
+    if mistake := mistake_in(words):
         yield f"args: {mistake}"
+    else:
+        yield from lacks_of(words)
 
 
 def _only_says(hook: Hook) -> bool:

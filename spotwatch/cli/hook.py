@@ -20,7 +20,11 @@ exit codes:
   0   done
   1   something that it does has failed
   64  its words are wrong
-  65  the log volume is on nothing that outlives the instance
+  65  a file that they name cannot be used, or the log volume is on nothing that
+      outlives the instance
+  69  a service refuses or does not answer, or an extra is not installed
+  75  the wait was cut by the deadline; what was begun goes on
+  77  credentials, a key or a permission is missing
 
 examples:
   spotwatch hook run-parts --dry-run /etc/spotwatch/drain.d
@@ -60,6 +64,13 @@ def mistake_in(words: Sequence[str]) -> str:
     except UsageError as error:
         return error.message
     return ""
+
+
+def lacks_of(words: Sequence[str]) -> Sequence[str]:
+    """What a built-in with these words, in which there is no mistake, needs at work and does not have here."""
+    from spotwatch.cli.hook_needs import lacks
+
+    return tuple(dict.fromkeys(lacks(_parsed(words))))
 
 
 def only_says(words: Sequence[str]) -> bool:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from spotwatch.cli.extras import install_hint, not_installed
 from spotwatch.core.errors import AwsRefused
 from spotwatch.core.instant import Instant
 from spotwatch.core.report import InstanceFacts
@@ -109,7 +110,7 @@ class Services:
             from spotwatch.aws.instances import Instances
             from spotwatch.aws.session import Session
         except ModuleNotFoundError as error:
-            raise AwsRefused(f"{error.name} is not installed", hint="install spotwatch with its extra: [aws]") from None
+            raise AwsRefused(not_installed(error), hint=install_hint("aws")) from None
 
         session = Session(self.clock, until=until, region=region or None, read_timeout=READ_TIMEOUT)
         return Instances(session.api("ec2"))
@@ -149,7 +150,7 @@ class Services:
         try:
             from spotwatch.aws.session import Session
         except ModuleNotFoundError as error:
-            raise AwsRefused(f"{error.name} is not installed", hint="install spotwatch with its extra: [aws]") from None
+            raise AwsRefused(not_installed(error), hint=install_hint("aws")) from None
         return Session(self.clock, until=until, region=region or None, read_timeout=READ_TIMEOUT)
 
     def note(self) -> StateText | None:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from spotwatch.core.errors import UsageError
+from spotwatch.cli.extras import install_hint, not_installed
+from spotwatch.core.errors import NameServiceRefused
 from spotwatch.hooks.name_places import CloudMapPlace, DynamicUpdatePlace, Place, Route53Place, SqlPlace
 from spotwatch.hooks.services import NameService
 from spotwatch.host.clock import Clock
@@ -18,7 +19,8 @@ def name_service(place: Place, clock: Clock, until: float, session: "Callable[[]
     """The name service at a place, patient until `until` (boot clock, seconds); only its own library is loaded.
 
     Raises:
-        UsageError: what is named cannot be, or a library is not installed.
+        UsageError: what is named cannot be.
+        NameServiceRefused: a library is not installed.
         SpotwatchError: a file cannot be read, or AWS is not configured.
     """
     match place:
@@ -77,4 +79,4 @@ def _installed(make: Callable[[], _Made]) -> _Made:
     try:
         return make()
     except ModuleNotFoundError as error:
-        raise UsageError(f"{error.name} is not installed", hint="install spotwatch with its extra: [dns]") from None
+        raise NameServiceRefused(not_installed(error), hint=install_hint("dns")) from None

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spotwatch.core.errors import InputError, UsageError
+from spotwatch.cli.extras import install_hint, not_installed
+from spotwatch.core.errors import InputError, NotificationRefused
 from spotwatch.core.notification import Notification
 from spotwatch.hooks.recipient_places import EventBusPlace, RecipientPlace, ServicePlace, SnsPlace, WebhookPlace
 from spotwatch.hooks.services import Recipient
@@ -44,7 +45,7 @@ def recipients(place: RecipientPlace, session: Sessions) -> Sequence[Recipient]:
 
     Raises:
         InputError: a file that is named cannot be used.
-        UsageError: a library is not installed.
+        NotificationRefused: a library is not installed; told when the recipient is first used.
     """
     match place:
         case WebhookPlace():
@@ -74,9 +75,7 @@ def _service(url: str, place: str) -> Recipient:
         try:
             return Service(url, place)
         except ModuleNotFoundError as error:
-            raise UsageError(
-                f"{error.name} is not installed", hint="install spotwatch with its extra: [notify]"
-            ) from None
+            raise NotificationRefused(not_installed(error), hint=install_hint("notify")) from None
 
     return LateRecipient(f"{url.partition('://')[0] if '://' in url else 'service'} of {place}", make)
 

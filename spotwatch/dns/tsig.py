@@ -34,7 +34,8 @@ def read_key(path: Path) -> dns.tsig.Key:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}", hint=_HINT) from error
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise InputError(f"{path} cannot be read: {reason}", hint=f"correct --key-file, or {_HINT}") from error
     match = _FORM.search(_COMMENT.sub("", text))
     if match is None:
         raise InputError(f'{path} holds no key: it has to say key "NAME" {{ … }}', hint=_HINT)

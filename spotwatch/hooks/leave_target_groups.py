@@ -6,7 +6,7 @@ was answered long ago, so with the default delay of 300 s the wait is cut at eve
 the groups below what the drain can spare (Elastic Load Balancing user guide, "Deregistration delay").
 """
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -44,11 +44,21 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--target-group",
         metavar="ARN",
         dest="arns",
+        type=_arn,
         action="append",
         default=[],
         help="look into this target group only, which is quicker where there are many; may be repeated (default: all "
         "groups of instances, and all groups of addresses in the VPCs of the instance)",
     )
+
+
+def _arn(text: str) -> str:
+    if not text.startswith("arn:") or len(text.split(":")) != 6 or not text.split(":")[5].startswith("targetgroup/"):
+        raise ArgumentTypeError(
+            f'"{text}": write the ARN of a target group, such as '
+            "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"
+        )
+    return text
 
 
 def run(arguments: Namespace, services: Services, *, dry_run: bool) -> int:

@@ -34,7 +34,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace, services: Services, *, dry_run: bool) -> int:
     """Run them; 1 if any failed, else 0."""
     failed = False
-    for program in _parts(arguments.directory):
+    programs = _parts(arguments.directory)
+    if not programs:
+        print(f"{arguments.directory} holds no executable with a fitting name: nothing to run")
+    for program in programs:
         if dry_run:
             print(f"would run {program}")
             continue

@@ -3,7 +3,7 @@
 import pytest
 
 from spotwatch.core.container_instance import ContainerInstance
-from spotwatch.core.errors import AwsNotFound
+from spotwatch.core.errors import AwsNotFound, AwsRefused
 from tests.balancers import Account
 
 
@@ -15,12 +15,20 @@ def test_more_than_a_hundred_tasks_are_asked_for_in_several_calls(account: Accou
     assert account.aws.count("ecs:DescribeTasks") == 2
 
 
-@pytest.mark.parametrize("cluster", ["apps", "no-such-cluster"])
-def test_an_instance_that_is_not_registered_is_not_found(account: Account, cluster: str) -> None:
+def test_an_instance_that_is_not_registered_is_not_found(account: Account) -> None:
     account.ecs.create_cluster(clusterName="apps")
     ecs = account.services("i-0").ecs("eu-west-1", 60)
-    gone = ContainerInstance(cluster, "0123456789abcdef")
+    gone = ContainerInstance("apps", "0123456789abcdef")
     with pytest.raises(AwsNotFound):
         ecs.drain(gone)
     with pytest.raises(AwsNotFound):
         ecs.unfinished_tasks(gone)
+
+
+def test_a_cluster_that_does_not_exist_is_refused_with_what_to_correct(account: Account) -> None:
+    ecs = account.services("i-0").ecs("eu-west-1", 60)
+    lost = ContainerInstance("no-such-cluster", "0123456789abcdef")
+    for ask in (ecs.drain, ecs.unfinished_tasks):
+        with pytest.raises(AwsRefused) as caught:
+            ask(lost)
+        assert "--cluster" in caught.value.hint

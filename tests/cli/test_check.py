@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -208,7 +209,7 @@ class TestHooks:
     @pytest.mark.parametrize(
         ("use", "args"),
         [
-            ("run-parts", ["--dry-run", "/etc/drain.d"]),
+            ("run-parts", ["--dry-run", "/etc"]),
             ("leave-dns", ["--dry-run", "route53", "--name", "app.example.test"]),
             ("leave-dns", ["route53", "--name", "app.example.test", "--dry-run"]),
         ],
@@ -300,3 +301,36 @@ def test_a_hint_that_several_findings_share_is_given_once(main: Main, service: M
     file.write_text(hook("a", stage=10, timeout="110s") + hook("b", stage=20, timeout="110s"))
     _, out, _ = main("check", "-c", str(file), "--set", f"metadata.endpoint={service.url}")
     assert out.count("hint: shorten timeouts") == 1
+
+
+@pytest.mark.parametrize(
+    ("use", "args", "said"),
+    [
+        ("run-parts", ["/nonexistent"], "/nonexistent cannot be listed"),
+        ("leave-target-groups", ["--target-group", "arn:aws:web"], "write the ARN of a target group"),
+        ("notify", ["--webhook-file", "/nonexistent"], "/nonexistent cannot be read"),
+        ("notify", ["--webhook-file", "/dev/null", "--template", "/nonexistent"], "holds nothing"),
+        ("notify", ["--service-file", "/nonexistent"], "/nonexistent cannot be read"),
+        (
+            "leave-dns",
+            ["update", "--name", "a.example", "--server", "ns", "--key-file", "/nonexistent"],
+            "/nonexistent cannot be read",
+        ),
+        (
+            "leave-dns",
+            ["sql", "--name", "a.example", "--schema", "mydns", "--database", "oracle://u@db/dns"],
+            "names no database",
+        ),
+    ],
+)
+def test_what_a_built_in_needs_and_is_not_here_is_a_problem(check: Check, use: str, args: list[str], said: str) -> None:
+    code, findings = check(f'[[hook]]\nname = "a"\nuse = "{use}"\ntimeout = "9s"\nargs = {json.dumps(args)}')
+    (problem,) = of(findings, "hook", "problem")
+    assert (code, problem.startswith("a: "), said in problem) == (1, True, True)
+
+
+def test_an_extra_that_a_built_in_needs_is_named(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    code, findings = check('[[hook]]\nname = "a"\nuse = "leave-target-groups"\ntimeout = "9s"')
+    assert code == 1
+    assert of(findings, "hook", "problem") == ["a: boto3 is not installed; install spotwatch with its extra: [aws]"]

@@ -1,5 +1,8 @@
 """Built-in hooks by hand and as the settings name them."""
 
+import os
+import subprocess
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -95,3 +98,31 @@ def test_the_help_of_a_built_in_names_the_iam_actions_that_it_needs(
 )
 def test_words_in_settings_can_be_examined_without_running_them(words: list[str], mistake: str) -> None:
     assert mistake_in(words).partition(" (choose from ")[0] == mistake
+
+
+@pytest.mark.parametrize(
+    ("words", "module", "said"),
+    [
+        (("leave-dns", "update", "--name", "a.example", "--server", "127.0.0.1"), "dns", "dnspython"),
+        (
+            ("leave-dns", "sql", "--name", "a.example", "--database", "mysql://u@db/dns", "--schema", "mydns"),
+            "pymysql",
+            "PyMySQL",
+        ),
+        (("leave-dns", "route53", "--name", "a.example"), "boto3", "boto3"),
+    ],
+)
+def test_an_extra_that_is_missing_is_one_exit_code_and_named_as_it_is_installed(
+    words: tuple[str, ...], module: str, said: str
+) -> None:
+    script = f"import sys; sys.modules[{module!r}] = None; from spotwatch.cli import main; sys.exit(main(sys.argv[1:]))"
+    environment = {**os.environ, "SPOTWATCH_INSTANCE_ID": "i-0123456789abcdef0", "SPOTWATCH_REGION": "eu-west-1"}
+    done = subprocess.run(
+        [sys.executable, "-c", script, "hook", *words, "--address", "192.0.2.1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert (done.returncode, f"{said} is not installed" in done.stderr) == (69, True)
+    assert "extra: [" in done.stderr

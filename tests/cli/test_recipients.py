@@ -13,7 +13,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from spotwatch.cli.recipients import recipients
-from spotwatch.core.errors import InputError, UsageError
+from spotwatch.core.errors import InputError, NotificationRefused
 from spotwatch.core.notification import Notification
 from spotwatch.hooks.recipient_places import EventBusPlace, ServicePlace, SnsPlace, WebhookPlace
 from tests.cli.conftest import Spotwatch
@@ -69,7 +69,7 @@ def test_without_apprise_it_is_said_what_to_install(tmp_path: Path, monkeypatch:
     file = tmp_path / "urls"
     file.write_text(f"slack://{SECRET}/a/b\n")
     (recipient,) = recipients(ServicePlace(file), no_session)
-    with pytest.raises(UsageError, match="apprise is not installed") as raised:
+    with pytest.raises(NotificationRefused, match="apprise is not installed") as raised:
         recipient.tell(Notification("trial"))
     assert "[notify]" in raised.value.hint
 

@@ -48,5 +48,6 @@ def test_what_is_no_key_is_refused_with_the_way_to_make_one(tmp_path: Path, text
 
 
 def test_a_key_file_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="key cannot be read"):
+    with pytest.raises(InputError, match=r"key cannot be read: No such file or directory$") as raised:
         read_key(tmp_path / "key")
+    assert "--key-file" in raised.value.hint

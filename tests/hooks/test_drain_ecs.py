@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from spotwatch.core.container_instance import ContainerInstance
-from spotwatch.core.errors import AwsDenied, AwsThrottled, EcsAgentUnavailable, UsageError
+from spotwatch.core.errors import AwsDenied, AwsRefused, AwsThrottled, EcsAgentUnavailable, UsageError
 from spotwatch.hooks.drain_ecs import AGENT_URL
 from spotwatch.simulate.strict_aws import Fault
 from tests.balancers import Account, RunHook
@@ -107,6 +107,12 @@ def test_an_instance_that_is_deregistered_has_left(account: Account, run_hook: R
     code, out = run_hook(NAME, account.services(HERE))
     assert code == 0
     assert "is not in apps (any more)" in out
+
+
+def test_a_cluster_that_does_not_exist_is_no_success(account: Account, run_hook: RunHook) -> None:
+    words = ("--cluster", "no-such-cluster", "--container-instance", "0123456789abcdef")
+    with pytest.raises(AwsRefused):
+        run_hook(NAME, account.services(HERE), *words)
 
 
 def test_cluster_and_instance_can_be_named(account: Account, instance: ContainerInstance, run_hook: RunHook) -> None:

@@ -73,6 +73,16 @@ def test_only_executable_files_are_run(directory: Path, put: Callable[..., None]
     assert programs.started == []
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_that_there_is_nothing_to_run_is_said(
+    directory: Path, put: Callable[..., None], capsys: pytest.CaptureFixture[str], dry_run: bool
+) -> None:
+    put("a~")
+    assert run(FakePrograms(), str(directory), dry_run=dry_run) == 0
+    said = f"{directory} holds no executable with a fitting name: nothing to run\n"
+    assert capsys.readouterr().out == said
+
+
 def test_a_failure_does_not_keep_the_others_from_running(
     directory: Path, put: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
