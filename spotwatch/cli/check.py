@@ -4,6 +4,7 @@ import json
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
+from contextlib import chdir
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -235,8 +236,10 @@ def _words_of_built_in(hook: Hook) -> Iterator[str]:
     words = hook.command[len(BUILT_IN) :]
     if mistake := mistake_in(words):
         yield f"args: {mistake}"
-    else:
-        yield from lacks_of(words)
+    elif os.path.isdir(directory := hook.directory or "/"):
+        with chdir(directory):  # as the hook's process will look its files up
+            lacking = lacks_of(words)
+        yield from lacking
 
 
 def _only_says(hook: Hook) -> bool:

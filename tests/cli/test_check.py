@@ -329,6 +329,15 @@ def test_what_a_built_in_needs_and_is_not_here_is_a_problem(check: Check, use: s
     assert (code, problem.startswith("a: "), said in problem) == (1, True, True)
 
 
+def test_files_of_a_built_in_are_looked_up_from_the_directory_of_its_hook(check: Check, tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("https://hooks.example/T0")
+    there = '[[hook]]\nname = "{}"\nuse = "notify"\ntimeout = "9s"\nargs = ["--webhook-file", "url"]\n'
+    _, findings = check(f"{there.format('a')}directory = {json.dumps(str(tmp_path))}\n{there.format('b')}")
+    assert of(findings, "hook", "problem") == [
+        "b: url cannot be read: No such file or directory; see its path and its owner"
+    ]
+
+
 def test_an_extra_that_a_built_in_needs_is_named(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "boto3", None)
     code, findings = check('[[hook]]\nname = "a"\nuse = "leave-target-groups"\ntimeout = "9s"')
