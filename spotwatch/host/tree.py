@@ -12,6 +12,7 @@ import mmap
 import os
 import stat
 from collections.abc import Iterator
+from functools import cached_property
 from threading import local
 from typing import BinaryIO, Final
 
@@ -49,10 +50,14 @@ class DirectoryTree:
         self._memory = _Memory()
 
     def files(self) -> Iterator[LogFile | Unreadable]:
-        """Every regular file, in the order of their paths; memory for the names of one directory a level."""
+        """Every regular file, in the order of their paths. It is walked once: nobody writes to it meanwhile."""
+        return iter(self._files)
+
+    @cached_property
+    def _files(self) -> tuple[LogFile | Unreadable, ...]:
         directory = os.open(".", _SAFE | os.O_DIRECTORY, dir_fd=self._root)  # of its own, with a place of its own in it
         try:
-            yield from _walk(directory, "", set(), 0)
+            return tuple(_walk(directory, "", set(), 0))
         finally:
             os.close(directory)
 

@@ -62,10 +62,7 @@ class UnitedTree:
         self._damaged = damaged
 
     def files(self) -> Iterator[LogFile | Unreadable]:
-        """Every regular file, in the order of their paths.
-
-        Of an undamaged volume in constant memory; of a damaged one with a few numbers in memory for each file.
-        """
+        """Every regular file, in the order of their paths."""
         second = self._second() if self._damaged else None
         if second is None:
             yield from self._first_files()
