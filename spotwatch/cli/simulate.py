@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from spotwatch.cli.options import add_settings_options, load_settings
 from spotwatch.cli.story import INSTALL, PARTS, Story, story, what_is_missing
+from spotwatch.config import BUILT_IN
 from spotwatch.core.errors import ScenarioError, StateUnavailable, UsageError
 from spotwatch.core.event import INTERRUPTIONS
+from spotwatch.core.hook import HookStatus
 from spotwatch.core.report import DrainReport
-from spotwatch.core.settings import MetadataSettings, StateSettings
+from spotwatch.core.settings import MetadataSettings, Settings, StateSettings
+from spotwatch.hooks import only_says_in_rehearsal
 from spotwatch.host.followed import FollowedProcess
 from spotwatch.host.journal import Journal
 from spotwatch.host.records import Records
@@ -273,10 +276,26 @@ def _perform(
     judgement = judge(course, reports) if course else INTERRUPTED
     if ending:
         judgement = with_lines(judgement, ending.lines, ending.troubles)
-    show.conclude(reports, ending.lines if ending else None, judgement)
+    said = {} if arguments.call_aws else _said(settings, reports)
+    show.conclude(reports, ending.lines if ending else None, said, judgement)
     if course is None:
         return INTERRUPTED_EXIT_CODE
     return 0 if judgement.passed else 1
+
+
+def _said(settings: Settings, reports: Sequence[DrainReport]) -> Mapping[str, Sequence[str]]:
+    """The words of the built-in hooks that have only said what they would do; by the names of the hooks."""
+    speaking = {
+        hook.name
+        for hook in settings.hooks
+        if hook.command[: len(BUILT_IN)] == BUILT_IN and only_says_in_rehearsal(hook.command[len(BUILT_IN)])
+    }
+    return {
+        hook.name: Path(hook.output).read_text(encoding="utf-8", errors="replace").splitlines()
+        for report in reports
+        for hook in report.hooks
+        if hook.name in speaking and hook.output and hook.status == HookStatus.SUCCEEDED
+    }
 
 
 def _places(service: MetadataService, arguments: Namespace, told: Story | None) -> Mapping[str, str]:
@@ -376,8 +395,14 @@ class _Audience(Protocol):
         """Something has happened."""
         ...
 
-    def conclude(self, reports: Sequence[DrainReport], lines: LineCount | None, judgement: Judgement) -> None:
-        """How it went; what became of the log, if that was played."""
+    def conclude(
+        self,
+        reports: Sequence[DrainReport],
+        lines: LineCount | None,
+        said: Mapping[str, Sequence[str]],
+        judgement: Judgement,
+    ) -> None:
+        """How it went; what became of the log, if that was played; and what hooks have only said."""
         ...
 
 
@@ -396,12 +421,19 @@ class _Silence:
         """Keep it for the document."""
         self._lines.append(line)
 
-    def conclude(self, reports: Sequence[DrainReport], lines: LineCount | None, judgement: Judgement) -> None:
+    def conclude(
+        self,
+        reports: Sequence[DrainReport],
+        lines: LineCount | None,
+        said: Mapping[str, Sequence[str]],
+        judgement: Judgement,
+    ) -> None:
         """The document."""
         document = {
             **asdict(judgement),
             "places": self._places,
             "log": asdict(lines) if lines else None,
+            "only_said": said,
             "drains": [report.to_json() for report in reports],
             "lines": [asdict(line) for line in self._lines],
         }
@@ -426,15 +458,23 @@ class _Terminal:
 
         show_line(self._console, line)
 
-    def conclude(self, reports: Sequence[DrainReport], lines: LineCount | None, judgement: Judgement) -> None:
-        """The timelines, the log and the verdict."""
-        from spotwatch.simulate.view import show_judgement, show_lines, show_timeline
+    def conclude(
+        self,
+        reports: Sequence[DrainReport],
+        lines: LineCount | None,
+        said: Mapping[str, Sequence[str]],
+        judgement: Judgement,
+    ) -> None:
+        """The timelines, the log, what was only said and the verdict."""
+        from spotwatch.simulate.view import show_judgement, show_lines, show_said, show_timeline
 
         for report in reports:
             if report.hooks:
                 show_timeline(self._console, report)
         if lines:
             show_lines(self._console, lines)
+        if said:
+            show_said(self._console, said)
         show_judgement(self._console, judgement)
 
 

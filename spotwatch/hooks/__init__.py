@@ -21,6 +21,7 @@ class BuiltIn(Protocol):
         IAM_ACTIONS: the AWS actions that it calls, as an IAM policy names them. One with any is only shown as what it
             would do while a rehearsal is on (``SPOTWATCH_REHEARSAL``); one with none sees to it itself that it does
             nothing then that a developer's machine should be spared.
+        SPARES_REHEARSAL: of those few of the latter that only say what they would do.
         FOLLOWS_DRAIN: of those few that do their work beside all stages, and so belong into the background.
     """
 
@@ -64,6 +65,12 @@ def built_in(name: str) -> BuiltIn:
         KeyError: there is none of this name; see `NAMES`.
     """
     return cast("BuiltIn", import_module(_MODULES[name]))
+
+
+def only_says_in_rehearsal(name: str) -> bool:
+    """Whether the built-in of this name does nothing in a rehearsal but say what it would do."""
+    hook = built_in(name)
+    return bool(hook.IAM_ACTIONS) or bool(getattr(hook, "SPARES_REHEARSAL", False))
 
 
 def follows_drain(name: str) -> bool:

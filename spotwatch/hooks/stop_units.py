@@ -33,6 +33,7 @@ from spotwatch.hooks.volume_words import positive_seconds
 
 SUMMARY = "stop units of systemd, one after the other, and wait until nothing of them runs"
 IAM_ACTIONS: tuple[str, ...] = ()
+SPARES_REHEARSAL = True
 
 LOOK_SECONDS: Final = 0.25
 """Between two looks at units that are stopping."""

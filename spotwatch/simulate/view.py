@@ -219,6 +219,18 @@ def show_lines(console: Console, lines: LineCount) -> None:
         _print_hanging(console, Text(" "), Text(half, style="dim" if lines.half_line_shipped else "red"))
 
 
+def show_said(console: Console, said: Mapping[str, Sequence[str]]) -> None:
+    """The words of each hook that has only said what it would do."""
+    console.print()
+    _print_hanging(console, Text(" "), Text("not done, but said, as in every rehearsal without --call-aws:"))
+    width = max(map(len, said))
+    for hook, words in said.items():
+        head = f"   {hook:{width}}  "
+        for line in words:
+            _print_hanging(console, Text(head), Text(line, style="dim"))
+            head = " " * len(head)
+
+
 def show_judgement(console: Console, judgement: Judgement) -> None:
     """The verdict, and what of the problems it does not name itself."""
     color = "green" if judgement.passed else "red"

@@ -55,6 +55,12 @@ RUNS: dict[str, Run] = {
         ("--at", "0.2s terminate 20s"), QUICK + hook("a", "echo $SPOTWATCH_REHEARSAL; sleep 0.1", 'timeout = "10s"')
     ),
     "json": Run(("--json", "--at", "0.2s rebalance", "--at", "1s stop 20s"), QUICK + hook("a", "sleep 0.1")),
+    "said": Run(
+        ("--at", "0.2s terminate 20s"),
+        QUICK
+        + '[[hook]]\nname = "stop"\nuse = "stop-units"\nargs = ["app.service"]\ntimeout = "10s"\n'
+        + hook("a", "echo a"),
+    ),
     "cut": Run(
         ("--at", "0.2s terminate 4s"),
         QUICK
@@ -107,6 +113,14 @@ class TestVerdicts:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.splitlines()[-1].startswith("drained in time, with 1")
 
+    def test_what_a_built_in_hook_has_only_said_is_shown(self, performed: Performed) -> None:
+        done = performed("said")
+        assert done.returncode == 0
+        *_, heading, words, _, sentence = done.stdout.splitlines()
+        assert heading == " not done, but said, as in every rehearsal without --call-aws:"
+        assert words.startswith("   stop  would stop app.service")
+        assert sentence.startswith("drained in time")
+
     def test_a_hook_that_was_cut_is_named_with_how_much_it_lacked(self, performed: Performed) -> None:
         done = performed("cut")
         assert done.returncode == 1
@@ -157,6 +171,7 @@ class TestJson:
         assert [(event.event, event.effect) for event in drain.events] == [("rebalance", "began"), ("stop", "upgraded")]
         assert [(hook.name, hook.status) for hook in drain.hooks] == [("a", "succeeded")]
         assert {line["who"] for line in document["lines"]} == {"AWS", "daemon"}
+        assert document["only_said"] == {}
 
 
 class TestRefusals:

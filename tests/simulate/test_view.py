@@ -14,7 +14,7 @@ from spotwatch.simulate import view
 from spotwatch.simulate.line_count import LineCount
 from spotwatch.simulate.rehearsal import Line
 from spotwatch.simulate.verdict import Judgement
-from spotwatch.simulate.view import show_judgement, show_line, show_lines, show_timeline
+from spotwatch.simulate.view import show_judgement, show_line, show_lines, show_said, show_timeline
 from tests.reports import make_hook_report, make_report, moment
 
 WIDTHS = (80, 120)
@@ -254,6 +254,15 @@ def test_colors_are_for_terminals(terminal: bool, monkeypatch: pytest.MonkeyPatc
     show_timeline(console, REPORT)
     show_judgement(console, Judgement(False, "not drained", ("why",)))
     assert ("\x1b[" in file.getvalue()) is terminal
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_what_was_only_said_is_told_hook_by_hook_within_the_width(width: int) -> None:
+    said = {"leave-dns": ["would remove 192.0.2.1 from the A records of app.example.com"], "stop": ["would", "wait"]}
+    rows = rendered(lambda console: show_said(console, said), width, terminal=True)
+    assert max(map(len, rows)) <= width
+    words = [row[14:] for row in rows if row.startswith("   ")]
+    assert " ".join(words) == "would remove 192.0.2.1 from the A records of app.example.com would wait"
 
 
 class TestLog:
