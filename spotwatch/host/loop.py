@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Iterator
 
+_LOOP_GET_STATUS64 = 0x4C05
 _LOOP_CTL_GET_FREE = 0x4C82
 _LOOP_CONFIGURE = 0x4C0A
 _BLKROSET = 0x125D  # linux/fs.h
@@ -20,6 +21,9 @@ _LO_FLAGS_PARTSCAN = 8
 
 _LOOP_CONFIG = struct.Struct("=II 5Q 4I 64s 64s 32s 2Q 64x")
 """linux/loop.h: fd, block size, then struct loop_info64 (of which only the flags are ours), then reserved."""
+
+_LOOP_INFO = struct.Struct("=5Q 4I 64s 64s 32s 2Q")
+"""linux/loop.h: struct loop_info64, which begins with device and inode of the file; the flags are the last number."""
 
 _ATTEMPTS = 64
 """Others take free loop devices too, between our asking for one and our taking it."""
@@ -41,6 +45,30 @@ def loop_device(file: int, *, read_only: bool) -> Iterator[str]:
         yield device
     finally:
         os.close(descriptor)
+
+
+def writable_loop(file: int) -> str:
+    """The loop device through which a file can be written to, whoever has attached it; empty if there is none.
+
+    What is mounted from such a one is in no order on the file: most of what was written last is in memory only.
+
+    Args:
+        file: a descriptor of the file.
+    """
+    status = os.fstat(file)
+    for name in sorted(os.listdir("/sys/block")):
+        if os.path.exists(f"/sys/block/{name}/loop") and _is_written_through(name, status):
+            return f"/dev/{name}"
+    return ""
+
+
+def _is_written_through(name: str, file: os.stat_result) -> bool:
+    try:
+        with open(f"/dev/{name}", "rb", buffering=0) as device:
+            info = _LOOP_INFO.unpack(fcntl.ioctl(device, _LOOP_GET_STATUS64, bytes(_LOOP_INFO.size)))
+    except OSError:  # it is gone meanwhile
+        return False
+    return info[:2] == (file.st_dev, file.st_ino) and not info[8] & _LO_FLAGS_READ_ONLY
 
 
 def _attach(file: int, flags: int) -> tuple[str, int]:

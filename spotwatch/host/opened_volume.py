@@ -23,7 +23,7 @@ from spotwatch.core.log_file import Unreadable
 from spotwatch.host.device import BlockDevice, block_device, check_unused, read_only, refused
 from spotwatch.host.dm_overlay import DeviceMapperOverlays, remove_stale
 from spotwatch.host.kernel_log import KernelLog
-from spotwatch.host.loop import loop_device
+from spotwatch.host.loop import loop_device, writable_loop
 from spotwatch.host.mount_and_repair import Mounting, check_journal, flagged_errors, mounting, repair
 from spotwatch.host.mounts import mounted
 from spotwatch.host.overlay import PLAIN, Overlay, Way, first_usable
@@ -236,10 +236,19 @@ def _as_device(path: str) -> Iterator[BlockDevice]:
     with contextlib.ExitStack() as stack:
         try:
             with open(path, "rb") as image:
+                _check_unwritten(path, image.fileno())
                 loop = stack.enter_context(loop_device(image.fileno(), read_only=True))
         except OSError as error:
             raise refused(path, error) from None
         yield block_device(loop)
+
+
+def _check_unwritten(path: str, image: int) -> None:
+    if writer := writable_loop(image):
+        raise VolumeUnreadable(
+            f"{path} is in use: {writer} writes to it, and what was written last may not be in it yet",
+            hint="unmount what is on it, in every mount namespace, and see that losetup no longer shows it",
+        )
 
 
 def _check_room(overlay: Overlay) -> None:

@@ -202,6 +202,32 @@ def test_a_mounted_device_is_left_alone(tmp_path: Path) -> None:
         (root / "still-writable").write_bytes(b"yes")
 
 
+def test_an_image_that_somebody_still_writes_to_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    images.make_filesystem(path, "ext4")
+    with images.mounted_image(path, "ext4"):
+        with pytest.raises(VolumeUnreadable, match=r"loop[0-9]+ writes to it"), open_volume(str(path)):
+            pass
+        words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", "echo there; exec sleep 60"]
+        elsewhere = subprocess.Popen(words, stdout=subprocess.PIPE)
+        assert elsewhere.stdout is not None
+        elsewhere.stdout.readline()
+    with elsewhere:
+        with pytest.raises(VolumeUnreadable, match=r"loop[0-9]+ writes to it"), open_volume(str(path)):
+            pass
+        elsewhere.kill()
+
+
+def test_an_image_that_is_only_read_elsewhere_is_read(tmp_path: Path) -> None:
+    image = images.dirty(tmp_path / "image", "ext4", images.logs)
+    with (
+        image.path.open("rb") as file,
+        loop_device(file.fileno(), read_only=True),
+        open_volume(str(image.path), scratch=str(tmp_path), ways=QEMU) as volume,
+    ):
+        assert read_all(volume) == image.content
+
+
 def test_a_writable_device_is_read_only_while_it_is_read_and_writable_again_afterwards(tmp_path: Path) -> None:
     image = images.dirty(tmp_path / "image", "ext4", images.logs)
     with image.path.open("r+b") as file, loop_device(file.fileno(), read_only=False) as loop:
