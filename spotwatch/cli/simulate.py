@@ -1,6 +1,5 @@
 """``spotwatch simulate``: the rehearsal, and the fake metadata service for other people's programs."""
 
-import json
 import os
 import signal
 import sys
@@ -8,12 +7,13 @@ import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from spotwatch.cli.audience import Audience, Document, Outcome, Terminal
 from spotwatch.cli.options import add_settings_options, load_settings
 from spotwatch.cli.story import INSTALL, PARTS, Story, story, what_is_missing
 from spotwatch.config import BUILT_IN
@@ -28,14 +28,13 @@ from spotwatch.host.journal import Journal
 from spotwatch.host.records import Records
 from spotwatch.host.service_manager import environment_for_children
 from spotwatch.simulate import demonstration
-from spotwatch.simulate.line_count import LineCount
-from spotwatch.simulate.rehearsal import Course, Line, Rehearsal
+from spotwatch.simulate.rehearsal import Course, Rehearsal
 from spotwatch.simulate.scenario import DEFAULT_STEPS, TROUBLES, Scenario, read_scenario, scenario
 from spotwatch.simulate.service import MetadataService
-from spotwatch.simulate.verdict import INTERRUPTED, Judgement, judge, with_lines
+from spotwatch.simulate.verdict import INTERRUPTED, judge, with_lines
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    pass
 
 DESCRIPTION = """\
 Rehearse an interruption on this machine, without AWS and without root: a fake
@@ -224,7 +223,7 @@ _FOR_REHEARSALS = ("config", "set", "directory", "without", "call_aws", "json")
 
 
 def _rehearse(played: Scenario, arguments: Namespace) -> int:
-    show: _Audience = _Silence() if arguments.json else _Terminal()
+    show = Document() if arguments.json else Terminal()
     missing = what_is_missing() if _is_story(arguments) else ""
     if missing and arguments.without:
         raise UsageError(f"the log's story cannot be played without {missing}", hint=INSTALL)
@@ -251,7 +250,7 @@ def _is_story(arguments: Namespace) -> bool:
 def _perform(
     played: Scenario,
     arguments: Namespace,
-    show: "_Audience",
+    show: Audience,
     home: Path,
     config: Path,
     told: Story | None = None,
@@ -277,7 +276,7 @@ def _perform(
     if ending:
         judgement = with_lines(judgement, ending.lines, ending.troubles)
     said = {} if arguments.call_aws else _said(settings, reports)
-    show.conclude(reports, ending.lines if ending else None, said, judgement)
+    show.conclude(Outcome(reports, ending.lines if ending else None, said, judgement))
     if course is None:
         return INTERRUPTED_EXIT_CODE
     return 0 if judgement.passed else 1
@@ -382,108 +381,3 @@ def _intervals(settings: MetadataSettings) -> Mapping[str, float | None]:
 
 def _state(directory: Path) -> StateSettings:
     return replace(StateSettings(), directory=str(directory / "state"), runtime_directory=str(directory / "run"))
-
-
-class _Audience(Protocol):
-    """Who is shown the rehearsal."""
-
-    def introduce(self, places: Mapping[str, str]) -> None:
-        """Where it takes place, by name."""
-        ...
-
-    def line(self, line: Line) -> None:
-        """Something has happened."""
-        ...
-
-    def conclude(
-        self,
-        reports: Sequence[DrainReport],
-        lines: LineCount | None,
-        said: Mapping[str, Sequence[str]],
-        judgement: Judgement,
-    ) -> None:
-        """How it went; what became of the log, if that was played; and what hooks have only said."""
-        ...
-
-
-class _Silence:
-    """For ``--json``: one document at the end."""
-
-    def __init__(self) -> None:
-        self._places: Mapping[str, str] = {}
-        self._lines: list[Line] = []
-
-    def introduce(self, places: Mapping[str, str]) -> None:
-        """Keep it for the document."""
-        self._places = places
-
-    def line(self, line: Line) -> None:
-        """Keep it for the document."""
-        self._lines.append(line)
-
-    def conclude(
-        self,
-        reports: Sequence[DrainReport],
-        lines: LineCount | None,
-        said: Mapping[str, Sequence[str]],
-        judgement: Judgement,
-    ) -> None:
-        """The document."""
-        document = {
-            **asdict(judgement),
-            "places": self._places,
-            "log": asdict(lines) if lines else None,
-            "only_said": said,
-            "drains": [report.to_json() for report in reports],
-            "lines": [asdict(line) for line in self._lines],
-        }
-        print(json.dumps(document, indent=2))
-
-
-class _Terminal:
-    """For people: what happens as it happens, the timelines, the verdict."""
-
-    def __init__(self) -> None:
-        self._console = _console()
-
-    def introduce(self, places: Mapping[str, str]) -> None:
-        """Where it takes place."""
-        for name, value in places.items():
-            self._console.print(f"{name:18}{value}", markup=False, soft_wrap=True)
-        self._console.print()
-
-    def line(self, line: Line) -> None:
-        """One line."""
-        from spotwatch.simulate.view import show_line
-
-        show_line(self._console, line)
-
-    def conclude(
-        self,
-        reports: Sequence[DrainReport],
-        lines: LineCount | None,
-        said: Mapping[str, Sequence[str]],
-        judgement: Judgement,
-    ) -> None:
-        """The timelines, the log, what was only said and the verdict."""
-        from spotwatch.simulate.view import show_judgement, show_lines, show_said, show_timeline
-
-        for report in reports:
-            if report.hooks:
-                show_timeline(self._console, report)
-        if lines:
-            show_lines(self._console, lines)
-        if said:
-            show_said(self._console, said)
-        show_judgement(self._console, judgement)
-
-
-def _console() -> "Console":
-    try:
-        from spotwatch.simulate.view import make_console
-    except ImportError:
-        raise UsageError(
-            "the rehearsal's view needs the package rich",
-            hint="install the extra as the README does: pip install '.[simulate]'; or use --json",
-        ) from None
-    return make_console()
