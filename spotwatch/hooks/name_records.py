@@ -4,7 +4,7 @@ from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -259,6 +259,8 @@ class Work:
         """Wait for the TTL of what was taken out, from now on, as far as the deadline allows."""
         seconds = max((change.ttl for change in changes if change.ttl is not None), default=0)
         left = max(0.0, self.until - self.services.clock.now())
+        if seconds:
+            print(f"waiting for at most {seconds} s, for which others may remember the records", flush=True)
         self.services.clock.sleep(min(float(seconds), left))
         if seconds > left:
             self._cut(f"others may remember the records for {format_duration(seconds - left)} more")
@@ -328,9 +330,15 @@ def _name(text: str) -> str:
 
 def _address(text: str) -> str:
     try:
-        return str(ip_address(text))
+        address = ip_address(text)
     except ValueError:
         raise ArgumentTypeError(f'"{text}" is no address') from None
+    if address.is_unspecified or address.is_multicast or address == _BROADCAST:
+        raise ArgumentTypeError(f"{text} is no address of an instance")
+    return str(address)
+
+
+_BROADCAST: Final = IPv4Address("255.255.255.255")
 
 
 def _positive(text: str) -> int:

@@ -138,6 +138,8 @@ def test_a_key_file_that_is_missing_is_named(run_hook: RunHook, tmp_path: Path) 
         (["join-dns", "route53"], "the following arguments are required: --name"),
         (["join-dns", "route53", "--name", "a..b"], 'argument --name: "a..b" is no domain name'),
         (["join-dns", *ROUTE53, "--address", "10.0.0"], 'argument --address: "10.0.0" is no address'),
+        (["join-dns", *ROUTE53, "--address", "0.0.0.0"], "argument --address: 0.0.0.0 is no address of an instance"),
+        (["join-dns", *ROUTE53, "--address", "ff02::1"], "argument --address: ff02::1 is no address of an instance"),
         (["join-dns", *ROUTE53, "--ttl", "30"], 'argument --ttl: "30" is not a duration'),
         (["join-dns", "update", "--name", ZONE], "the following arguments are required: --server"),
         (["leave-dns", "sql", "--name", ZONE], "the following arguments are required: --database, --schema"),

@@ -52,7 +52,10 @@ def test_with_wait_ttl_it_ends_when_nobody_can_remember(names: Names, run_hook: 
     began = names.clock.now()
     code, said = run_hook("leave-dns", services, *ROUTE53, "--wait-ttl")
     assert code == 0
-    assert said.endswith("nobody remembers the records any more, 30 s later\n")
+    assert said.endswith(
+        "waiting for at most 30 s, for which others may remember the records\n"
+        "nobody remembers the records any more, 30 s later\n"
+    )
     assert names.clock.now() - began >= 40
 
 
@@ -99,6 +102,7 @@ def test_killed_while_others_remember_and_run_again_it_waits_once_more(
     assert (code, names.clock.now()) == (0, 40)
     assert said == (
         f"{NAME}: 2 IPv4 addresses (10.0.0.5, 10.0.0.6) taken out, and no longer answered\n"
+        "waiting for at most 30 s, for which others may remember the records\n"
         "nobody remembers the records any more, 30 s later\n"
     )
 
