@@ -198,6 +198,7 @@ class TestDryRun:
         told = json.loads(ship("--dry-run", "--json").stdout)
         assert told["files"][0] == {
             "path": "log/app.log",
+            "other_names": [],
             "size": 14,
             "ranges": [{"start": 0, "end": 14, "shipped": True, "reason": "unread", "hint": False}],
             "trailing_nul_bytes": 0,
