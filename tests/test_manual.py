@@ -204,6 +204,7 @@ def test_what_equal_pools_cost_and_miss_is_as_the_table_says() -> None:
         assert re.findall(r"\d+\.\d%", note) == re.findall(r"\d+\.\d%", missing)
 
 
+@pytest.mark.slow
 @needs_data
 def test_the_commands_about_pools_work_and_print_what_is_shown(tmp_path: Path) -> None:
     """All but those that ask AWS, which tests/cli/test_pools_live.py does."""

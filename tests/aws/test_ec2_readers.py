@@ -33,6 +33,7 @@ def moto_ec2(moto: str, session: Session) -> Api:  # noqa: ARG001 (as above)
 # --------------------------------------------------------------------------------------- instance types, with moto
 
 
+@pytest.mark.slow
 def test_every_type_of_a_region_is_described_and_none_left_out(moto_ec2: Api) -> None:
     remarks: list[str] = []
     types = instance_types(moto_ec2, remarks.append)

@@ -190,6 +190,7 @@ def tiny(*names: str) -> Market:
     return Market("us-east-1", types, dict.fromkeys(names, ("use1-az1",)))
 
 
+@pytest.mark.slow
 @needs_data
 def test_all_regions_together_have_37945_pools_with_an_on_demand_price_and_a_band() -> None:
     selection = replace(EVERYTHING, accelerators=False)
