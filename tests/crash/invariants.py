@@ -137,14 +137,20 @@ def _made_way_for_itself(story: Story, life: int, hook: str) -> bool:
 
 
 def _given_no_end(story: Story) -> Iterator[Run]:
-    """The runs that were killed, though the hook was then run again for the same or called lost."""
+    """The runs that were killed, though the hook was then run again for the same or called lost.
+
+    A run for ``start`` has no end either if a stronger event came: then it was in the way, and what is called lost is
+    the hook's run for that event.
+    """
     (report,) = story.reports
-    lost = {outcome.name for outcome in report.hooks if outcome.status == HookStatus.LOST}
+    lost = {
+        (outcome.name, report.event == EventKind.START) for outcome in report.hooks if outcome.status == HookStatus.LOST
+    }
     last = {(run.hook, _is_for_start(run)): run for run in story.runs}
     return (
         run
         for run in story.runs
-        if run.ended is None and (run != last[run.hook, _is_for_start(run)] or run.hook in lost)
+        if run.ended is None and (run != last[run.hook, _is_for_start(run)] or (run.hook, _is_for_start(run)) in lost)
     )
 
 
