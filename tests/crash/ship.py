@@ -150,12 +150,19 @@ class Points:
 class ForkedReader:
     """Stands for `subprocess.Popen`: the process that reads a volume is forked, since all that it needs is imported.
 
-    As after an exec it has nothing open but what it was given, is the leader of its process group, and gets the signal
-    that `spotwatch.host.lifeline` asks for.
+    As after an exec it has nothing open and no variables but what it was given, is the leader of its process group, and
+    gets the signal that `spotwatch.host.lifeline` asks for.
     """
 
     def __init__(
-        self, argv: Sequence[str], *, stdin: int, stdout: int, pass_fds: Collection[int], process_group: int
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: int,
+        stdout: int,
+        pass_fds: Collection[int],
+        env: Mapping[str, str],
+        process_group: int,
     ) -> None:
         assert process_group == 0
         assert stdin == stdout == subprocess.DEVNULL
@@ -169,6 +176,8 @@ class ForkedReader:
         if os.getppid() != parent:
             os._exit(0)
         _close_all_but(pass_fds)
+        os.environ.clear()
+        os.environ.update(env)
         end(_read, argv[argv.index("ship") :])
 
     def wait(self) -> int:
